@@ -1,0 +1,59 @@
+"""The interface of everything that delivers frames."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import Iterator, Optional
+
+from hrd.errors import HrdError
+from hrd.types import Frame
+
+
+class SourceError(HrdError):
+    """A source that cannot be opened or has failed; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What a source says of itself. ``nominal_fps`` is what it claims; rates are measured."""
+
+    spec: str
+    kind: str
+    width_px: int
+    height_px: int
+    nominal_fps: Optional[float]
+    pixel_format: Optional[str]
+
+
+class FrameSource(abc.ABC):
+    """Delivers frames one by one, each with the time of its capture.
+
+    Opened by its constructor (raises ``SourceError``). ``live`` sources run on whether they are
+    read or not and stamp frames with ``time.monotonic()``; the others (files) stamp them with
+    their presentation time in seconds from the first frame, and wait for the reader.
+    """
+
+    live: bool
+    info: SourceInfo
+
+    @abc.abstractmethod
+    def read(self) -> Optional[Frame]:
+        """The next frame, or None at the end. Raises ``SourceError`` when the source fails."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release everything; may be called twice."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        while True:
+            frame = self.read()
+            if frame is None:
+                return
+            yield frame
+
+    def __enter__(self) -> FrameSource:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""The ``hrd`` command."""

@@ -1,0 +1,1 @@
+"""From ROI chunks to rPPG signal: the engines, behind one small interface."""

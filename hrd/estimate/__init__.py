@@ -1,0 +1,1 @@
+"""From rPPG signal to readings: spectrum, heart rate, confidence."""

@@ -1,0 +1,1 @@
+"""The daemon: threads, queues, signals and the socket live here and nowhere else."""

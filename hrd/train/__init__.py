@@ -1,0 +1,1 @@
+"""Training, export and evaluation. The only part of hrd that may import torch."""

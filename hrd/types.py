@@ -1,0 +1,127 @@
+"""The values that cross borders inside hrd: frozen, with units in their names.
+
+Data flows one way: Frame -> FaceBox -> RoiFrame -> RoiChunk -> PulseChunk -> Reading.
+All inside times are seconds on one monotonic axis per source (``time.monotonic()`` for a live
+camera, the presentation time stamp for a file); wall-clock time appears on the wire only.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+CROP_PX = 36
+"""Side of the square ROI crop that every engine reads, in pixels."""
+
+MODEL_FS_HZ = 30.0
+"""Rate of the grid that the window resamples to, in frames per second."""
+
+
+class State(str, enum.Enum):
+    """What the daemon can say about the face in front of it (socket protocol 1)."""
+
+    NO_CAMERA = "no_camera"
+    NO_FACE = "no_face"
+    WARMING_UP = "warming_up"
+    TRACKING = "tracking"
+    UNSURE = "unsure"
+
+
+class Reason(str, enum.Enum):
+    """Why there is no bpm; present in every state but ``tracking``."""
+
+    CAMERA_LOST = "CAMERA_LOST"
+    NO_FACE = "NO_FACE"
+    FACE_TOO_SMALL = "FACE_TOO_SMALL"
+    TOO_DARK = "TOO_DARK"
+    TOO_BRIGHT = "TOO_BRIGHT"
+    MOTION = "MOTION"
+    LOW_FRAME_RATE = "LOW_FRAME_RATE"
+    WEAK_SIGNAL = "WEAK_SIGNAL"
+    FILLING_WINDOW = "FILLING_WINDOW"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One camera frame. ``image``: (H, W, 3) uint8 RGB. ``time_s``: capture time or PTS."""
+
+    image: np.ndarray
+    time_s: float
+    index: int
+
+
+@dataclass(frozen=True)
+class FaceBox:
+    """An upright face box in pixels of its frame: left, top, width, height, and its score 0..1."""
+
+    x_px: float
+    y_px: float
+    w_px: float
+    h_px: float
+    score: float = 1.0
+
+    @property
+    def center_px(self) -> tuple[float, float]:
+        return self.x_px + self.w_px / 2.0, self.y_px + self.h_px / 2.0
+
+
+@dataclass(frozen=True)
+class RoiFrame:
+    """The face of one frame as the engines read it.
+
+    ``crop``: (CROP_PX, CROP_PX, 3) float32 RGB in 0..255, area-averaged and not rounded (rounding
+    to 8 bits would add more noise than an averaged cell has left). ``cut``: the crop window has
+    moved (or the face is new) since the previous RoiFrame, so the two must not be differenced.
+    ``motion_per_s``: speed of the face in face widths per second.
+    """
+
+    time_s: float
+    crop: np.ndarray
+    face: FaceBox
+    cut: bool
+    motion_per_s: float
+
+
+@dataclass(frozen=True)
+class RoiChunk:
+    """Consecutive samples of the ROI on the regular grid that engines run at.
+
+    ``crops``: (T, CROP_PX, CROP_PX, 3) float32 RGB 0..255. ``cut``: (T,) bool, True where the step
+    into a sample crosses a moved crop or a gap. Sample i was taken at ``start_s + i / fs_hz``.
+    """
+
+    start_s: float
+    fs_hz: float
+    crops: np.ndarray
+    cut: np.ndarray
+
+
+@dataclass(frozen=True)
+class PulseChunk:
+    """A stretch of rPPG signal. ``bvp``: (T,) float32, arbitrary unit; sample i is of the time
+    ``start_s + i / fs_hz`` (the engine's delay already taken off)."""
+
+    start_s: float
+    fs_hz: float
+    bvp: np.ndarray
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One statement about the heart rate at ``time_s`` (time of the newest frame used).
+
+    ``bpm`` and ``confidence`` are set in ``State.TRACKING`` only, ``reason`` in all other states.
+    ``confidence`` is the calibrated probability that bpm is within 5 bpm of the truth.
+    ``snr_db`` is peak-referenced (no reference heart rate is at hand).
+    """
+
+    time_s: float
+    state: State
+    bpm: Optional[float] = None
+    confidence: Optional[float] = None
+    reason: Optional[Reason] = None
+    snr_db: Optional[float] = None
+    fps: Optional[float] = None
