@@ -1,0 +1,125 @@
+"""ONNX Runtime, on the CPU or on CUDA where it is really there."""
+
+from __future__ import annotations
+
+import logging
+from typing import Dict, List, Optional
+
+import numpy as np
+
+from hrd.engine.base import Engine, EngineError, EngineInfo
+from hrd.engine.card import model_path, read_facts
+from hrd.normalise import NormaliserState, normalise
+from hrd.types import CROP_PX, PulseChunk, RoiChunk
+
+logger = logging.getLogger(__name__)
+
+_CPU = "CPUExecutionProvider"
+_CUDA = "CUDAExecutionProvider"
+_LOG_ERRORS_ONLY = 3
+
+
+class OnnxEngine(Engine):
+    """Streams chunks through an exported model, carrying its state tensors along.
+
+    ``provider``: ``cpu``, ``cuda`` (an error if CUDA is not really used) or ``auto``. The session
+    is asked what it runs on *after* creation: asked for CUDA without a GPU, ONNX Runtime falls
+    back to the CPU without a word.
+    """
+
+    def __init__(self, model: str = "student", provider: str = "cpu", threads: int = 1) -> None:
+        path = model_path(model)
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise EngineError(
+                f"ONNX Runtime cannot be loaded ({error}); install it with: pip install onnxruntime"
+            ) from error
+        onnxruntime.set_default_logger_severity(_LOG_ERRORS_ONLY)
+        available = onnxruntime.get_available_providers()
+        if provider == "cuda" and _CUDA not in available:
+            raise EngineError(
+                "this ONNX Runtime has no CUDA support; install NVIDIA's onnxruntime-gpu build for "
+                "this JetPack, or use --engine onnx without CUDA"
+            )
+        wanted = [_CUDA, _CPU] if provider != "cpu" and _CUDA in available else [_CPU]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _LOG_ERRORS_ONLY
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
+        except Exception as error:  # ONNX Runtime raises types of its own, unrelated to each other
+            raise EngineError(
+                f"{path} is not a readable ONNX model ({_first_line(error)}); "
+                "export it again with hrd export"
+            ) from error
+        used = self._session.get_providers()[0]
+        if provider == "cuda" and used != _CUDA:
+            raise EngineError("ONNX Runtime could not start CUDA and fell back to the CPU")
+        facts = read_facts(self._session.get_modelmeta().custom_metadata_map, path)
+        self._states = self._check_shapes(str(path))
+        self.delay_frames = facts.delay_frames
+        self.info = EngineInfo(
+            name="onnx",
+            model=facts.name,
+            provider="cuda" if used == _CUDA else "cpu",
+            params=facts.params,
+            macs_per_frame=facts.macs_per_frame,
+        )
+        self._outputs = ["bvp"] + [f"next_{name}" for name in self._states]
+        self.reset()
+
+    def reset(self) -> None:
+        self._normaliser = NormaliserState()
+        self._state: Dict[str, np.ndarray] = {
+            name: np.zeros(shape, np.float32) for name, shape in self._states.items()
+        }
+
+    def process(self, chunk: RoiChunk) -> PulseChunk:
+        frames, self._normaliser = normalise(chunk.crops, chunk.cut, self._normaliser)
+        return PulseChunk(
+            start_s=chunk.start_s - self.delay_frames / chunk.fs_hz,
+            fs_hz=chunk.fs_hz,
+            bvp=self.infer(frames),
+        )
+
+    def infer(self, frames: np.ndarray) -> np.ndarray:
+        """(T, 3, 36, 36) float32 normalised frames -> (T,) float32 signal; keeps the state."""
+        try:
+            bvp, *states = self._session.run(self._outputs, {"frames": frames, **self._state})
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime failed: {_first_line(error)}") from error
+        self._state = dict(zip(self._state, states))
+        return np.asarray(bvp, np.float32).reshape(-1)
+
+    def _check_shapes(self, path: str) -> Dict[str, List[int]]:
+        """State names and shapes; raises ``EngineError`` if the model has another interface."""
+        inputs = {node.name: list(node.shape) for node in self._session.get_inputs()}
+        outputs = {node.name: list(node.shape) for node in self._session.get_outputs()}
+        frames: Optional[List[object]] = inputs.pop("frames", None)
+        expected = [3, CROP_PX, CROP_PX]
+        if frames is None or len(frames) != 4 or frames[1:] != expected:
+            raise EngineError(
+                f"{path} reads frames of shape {frames}, hrd's models read [T, 3, {CROP_PX}, "
+                f"{CROP_PX}]; export it again with hrd export"
+            )
+        if isinstance(frames[0], int):
+            raise EngineError(
+                f"{path} is fixed to chunks of {frames[0]} frames; export it with a free first axis"
+            )
+        wrong = [
+            name
+            for name, shape in inputs.items()
+            if outputs.get(f"next_{name}") != shape or not all(isinstance(n, int) for n in shape)
+        ]
+        if "bvp" not in outputs or wrong:
+            raise EngineError(
+                f"{path} lacks the output bvp or a matching state ({', '.join(wrong) or 'none'}); "
+                "export it again with hrd export"
+            )
+        return inputs
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

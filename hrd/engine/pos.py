@@ -1,0 +1,84 @@
+"""POS, "plane orthogonal to skin" (Wang, den Brinker, Stuijk & de Haan, IEEE TBME 2017).
+
+Needs no model: the last resort of ``auto`` and the yardstick of every evaluation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hrd.engine.base import Engine, EngineInfo
+from hrd.face.motion import FACE_WEIGHT
+from hrd.types import MODEL_FS_HZ, PulseChunk, RoiChunk
+
+WINDOW_S = 1.6
+"""Length of the sliding window, as in the paper: at least one heart beat at 40 bpm."""
+
+
+def mean_rgb(crops: np.ndarray) -> np.ndarray:
+    """(T, H, W, 3) float32 crops -> (T, 3) float64 mean colour of the face's ellipse."""
+    weight = FACE_WEIGHT / FACE_WEIGHT.sum()
+    return np.tensordot(crops, weight, axes=([1, 2], [0, 1])).astype(np.float64)
+
+
+def bridge_cuts(rgb: np.ndarray, cut: np.ndarray, last: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Scale what follows each cut so that the trace is continuous across it.
+
+    A moved crop shows another patch of skin: its level steps though the pulse does not.
+    ``rgb`` (T, 3); ``last`` (3,) the continuous trace's value before; ``gain`` (3,) in force,
+    updated in place. Returns (T, 3).
+    """
+    out = np.empty_like(rgb)
+    for t in range(len(rgb)):
+        if cut[t]:
+            gain[:] = last / np.maximum(rgb[t], 1e-6)
+        out[t] = rgb[t] * gain
+        last = out[t]
+    return out
+
+
+class PosEngine(Engine):
+    """Streaming POS with overlap-add: a sample is final once every window over it is added."""
+
+    def __init__(self) -> None:
+        self._window = int(round(WINDOW_S * MODEL_FS_HZ))
+        self.delay_frames = self._window - 1
+        self.info = EngineInfo(name="pos", model=None, provider="numpy")
+        self.reset()
+
+    def reset(self) -> None:
+        self._trace = np.zeros((0, 3))  # the last window - 1 colours
+        self._gain = np.ones(3)
+        self._sum = np.zeros(self._window - 1)  # overlap-added samples that are not final yet
+
+    def process(self, chunk: RoiChunk) -> PulseChunk:
+        frames = len(chunk.crops)
+        rgb = mean_rgb(chunk.crops)
+        cut = chunk.cut.copy()
+        window = self._window
+        if len(self._trace) == 0:
+            cut[0] = False
+            # as if the first colour had always been there: it adds nothing to the signal
+            self._trace = np.repeat(rgb[:1], window - 1, axis=0)
+        rgb = bridge_cuts(rgb, cut, self._trace[-1], self._gain)
+        trace = np.concatenate([self._trace, rgb])
+        total = np.concatenate([self._sum, np.zeros(frames)])
+        for t in range(frames):
+            total[t : t + window] += pos_window(trace[t : t + window])
+        self._trace = trace[frames:]
+        self._sum = total[frames:]
+        return PulseChunk(
+            start_s=chunk.start_s - self.delay_frames / chunk.fs_hz,
+            fs_hz=chunk.fs_hz,
+            bvp=total[:frames].astype(np.float32),
+        )
+
+
+def pos_window(rgb: np.ndarray) -> np.ndarray:
+    """One window of POS: (N, 3) mean colours -> (N,) zero-mean pulse (Wang 2017, algorithm 1)."""
+    normalised = rgb / np.maximum(rgb.mean(axis=0), 1e-6)
+    s1 = normalised[:, 1] - normalised[:, 2]
+    s2 = normalised[:, 1] + normalised[:, 2] - 2.0 * normalised[:, 0]
+    spread = s2.std()
+    pulse = s1 + (s1.std() / spread if spread > 1e-12 else 0.0) * s2
+    return pulse - pulse.mean()

@@ -1,0 +1,92 @@
+"""Following the heart rate through successive spectra: a causal Bayes filter on a bpm grid.
+
+A smoother fed with wrong peaks smooths wrong peaks. Here every rate keeps its probability from
+one update to the next (the forward pass of a hidden Markov model whose states are the rates), so
+that one bad window can't drag the reading away and a wrong start is left when evidence grows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from hrd.estimate.spectrum import MAX_BPM, MIN_BPM, Spectrum, rate_score
+
+GRID_BPM = np.arange(MIN_BPM, MAX_BPM + 0.25, 0.5)
+NEAR_BPM = 5.0
+"""A reading this close to the truth counts as right; confidence is the probability of that."""
+
+
+@dataclass(frozen=True)
+class RidgeConfig:
+    """How the filter weighs evidence."""
+
+    drift_bpm_per_sqrt_s: float = 3.0
+    """Standard deviation of the rate's walk over one second."""
+    jump_probability: float = 0.02
+    """Chance per second that the rate is anywhere: new evidence always gets a hearing."""
+    memory: float = 0.7
+    """Weight of the past's log probability: successive windows overlap, so it is not all news."""
+    independent_per_s: float = 3.0
+    """Independent samples per second of band-passed signal that the likelihood counts."""
+
+
+@dataclass(frozen=True)
+class RidgePoint:
+    """``bpm``: mean of the rates round the most probable one. ``mass``: probability, by the
+    filter's own lights, that the rate is within NEAR_BPM of it. ``score``: the share of the
+    newest window's variance that it explains."""
+
+    bpm: float
+    mass: float
+    score: float
+
+
+class RidgeTracker:
+    """``update`` with each new spectrum; the rate's probability is carried along."""
+
+    def __init__(self, config: Optional[RidgeConfig] = None) -> None:
+        self._config = config or RidgeConfig()
+        self.reset()
+
+    def reset(self) -> None:
+        """All rates equally likely."""
+        self._probability = np.full(len(GRID_BPM), 1.0 / len(GRID_BPM))
+        self._fresh = True
+
+    def update(self, spectrum: Spectrum, step_s: float) -> RidgePoint:
+        """Weigh one spectrum, ``step_s`` seconds after the one before."""
+        config = self._config
+        score, _ = rate_score(spectrum, GRID_BPM)
+        # likelihood of a sinusoid in noise of unknown level (Bretthorst 1988, Student-t form)
+        degrees = config.independent_per_s * spectrum.duration_s
+        log_likelihood = -0.5 * degrees * np.log(np.maximum(1.0 - score, 1e-3))
+        log_posterior = log_likelihood + (0.0 if self._fresh else np.log(self._predict(step_s)))
+        posterior = np.exp(log_posterior - log_posterior.max())
+        self._probability = posterior / posterior.sum()
+        self._fresh = False
+
+        best = int(np.argmax(_window_sum(self._probability)))
+        near = np.abs(GRID_BPM - GRID_BPM[best]) <= NEAR_BPM
+        mass = float(self._probability[near].sum())
+        bpm = float((self._probability[near] * GRID_BPM[near]).sum() / mass)
+        return RidgePoint(bpm, mass, float(np.interp(bpm, GRID_BPM, score)))
+
+    def _predict(self, step_s: float) -> np.ndarray:
+        """The rates' probabilities before the new spectrum is seen."""
+        config = self._config
+        past = self._probability**config.memory
+        past /= past.sum()
+        sigma = config.drift_bpm_per_sqrt_s * np.sqrt(max(step_s, 1e-3))
+        reach = int(np.ceil(4.0 * sigma / 0.5))
+        kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * 0.5 / sigma) ** 2)
+        walked = np.convolve(past, kernel / kernel.sum(), mode="same")
+        jump = min(1.0, config.jump_probability * step_s)
+        return (1.0 - jump) * walked + jump / len(GRID_BPM)
+
+
+def _window_sum(probability: np.ndarray) -> np.ndarray:
+    """Probability within +-1 bpm of each grid point: a peak's mass, not its sharpest point."""
+    return np.convolve(probability, np.ones(5), mode="same")

@@ -1,0 +1,85 @@
+"""The heart rate of a whole clip, in bounded memory however long it is."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+import numpy as np
+
+from hrd.estimate.confidence import Calibration, features
+from hrd.estimate.estimator import Estimate
+from hrd.estimate.ridge import RidgeTracker
+from hrd.estimate.spectrum import Spectrum, peak_hz, snr_db, welch_spectrum
+from hrd.types import PulseChunk
+
+SEGMENT_S = 60.0
+"""Longest Welch segment: a clip up to this length is read as one."""
+
+MIN_SIGNAL_S = 5.0
+_HOLE_S = 1e-3
+
+
+class WholeClip:
+    """Averages the spectra of successive segments (Welch 1967) and reads the average's peak.
+
+    A hole in the signal (the face was lost) ends a segment; what is shorter than 5 s is left out.
+    """
+
+    def __init__(self, calibration: Calibration) -> None:
+        self._calibration = calibration
+        self._parts: List[np.ndarray] = []
+        self._count = 0
+        self._end_s: Optional[float] = None
+        self._fs_hz = 0.0
+        self._power: Optional[np.ndarray] = None
+        self._frequency = np.zeros(0)
+        self._seconds = 0.0
+
+    def push(self, chunk: PulseChunk) -> None:
+        """Append a chunk of signal."""
+        if (
+            self._end_s is not None
+            and abs(chunk.start_s - self._end_s) > _HOLE_S + 0.5 / chunk.fs_hz
+        ):
+            self._close_segment()
+        self._fs_hz = chunk.fs_hz
+        self._parts.append(chunk.bvp)
+        self._count += len(chunk.bvp)
+        self._end_s = chunk.start_s + len(chunk.bvp) / chunk.fs_hz
+        if self._count >= SEGMENT_S * self._fs_hz:
+            self._close_segment()
+
+    def estimate(self) -> Optional[Estimate]:
+        """Heart rate over all segments so far, the unfinished one included; None without signal."""
+        power, seconds = self._power, self._seconds
+        tail = self._spectrum()
+        if tail is not None:
+            weighted = tail.power * tail.duration_s
+            power = weighted if power is None else power + weighted
+            seconds += tail.duration_s
+            self._frequency = tail.frequency_hz
+        if power is None or not power.any():
+            return None
+        spectrum = Spectrum(self._frequency, power / seconds, min(seconds, SEGMENT_S))
+        point = RidgeTracker().update(spectrum, 1.0)
+        bpm = 60.0 * peak_hz(spectrum, max(0.5, (point.bpm - 6.0) / 60.0), (point.bpm + 6.0) / 60.0)
+        snr = snr_db(spectrum, bpm / 60.0)
+        # the calibration was fitted on live windows, up to 12 s long: no more credit than that
+        window_s = min(spectrum.duration_s, 12.0)
+        confidence = self._calibration.confidence(features(point.mass, snr, window_s))
+        return Estimate(bpm, confidence, snr, seconds)
+
+    def _spectrum(self) -> Optional[Spectrum]:
+        if self._count < MIN_SIGNAL_S * self._fs_hz or self._count == 0:
+            return None
+        return welch_spectrum(np.concatenate(self._parts), self._fs_hz)
+
+    def _close_segment(self) -> None:
+        spectrum = self._spectrum()
+        if spectrum is not None:
+            weighted = spectrum.power * spectrum.duration_s
+            self._power = weighted if self._power is None else self._power + weighted
+            self._seconds += spectrum.duration_s
+            self._frequency = spectrum.frequency_hz
+        self._parts = []
+        self._count = 0

@@ -1,0 +1,58 @@
+"""How far a face has moved between two crops: one Gauss-Newton step of Lucas & Kanade (1981)."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import numpy as np
+
+from hrd.types import CROP_PX
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_MAX_SHIFT_PX = 3.0  # beyond this the linearisation says nothing
+
+
+def _face_weight() -> np.ndarray:
+    """(CROP_PX, CROP_PX) float32: 1 on the face's ellipse, falling off towards the background."""
+    axis = (np.arange(CROP_PX, dtype=np.float32) + 0.5) / CROP_PX * 2.0 - 1.0
+    radius2 = (axis[None, :] / 0.62) ** 2 + ((axis[:, None] - 0.08) / 0.8) ** 2
+    return np.clip(1.5 - radius2, 0.0, 1.0).astype(np.float32)
+
+
+FACE_WEIGHT = _face_weight()
+_INNER_WEIGHT = FACE_WEIGHT[1:-1, 1:-1]
+
+
+def luma(crop: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 RGB -> (H, W) float32 luma, the same scale."""
+    return crop @ _LUMA
+
+
+def shift_between(before: np.ndarray, after: np.ndarray) -> Tuple[float, float]:
+    """Translation (dx, dy) of the picture from ``before`` to ``after``, in crop pixels.
+
+    Both (CROP_PX, CROP_PX) float32 luma. Sub-pixel; good to about +-2 px, clipped at +-3.
+    (0, 0) where the picture has no texture to tell by.
+    """
+    mean = 0.5 * (before + after)
+    gradient_x = 0.5 * (mean[1:-1, 2:] - mean[1:-1, :-2])
+    gradient_y = 0.5 * (mean[2:, 1:-1] - mean[:-2, 1:-1])
+    difference = (after - before)[1:-1, 1:-1]
+    # a change of light moves every pixel together; it is no motion
+    difference = difference - float((difference * _INNER_WEIGHT).sum() / _INNER_WEIGHT.sum())
+    weighted_x = gradient_x * _INNER_WEIGHT
+    weighted_y = gradient_y * _INNER_WEIGHT
+    xx = float((weighted_x * gradient_x).sum())
+    xy = float((weighted_x * gradient_y).sum())
+    yy = float((weighted_y * gradient_y).sum())
+    bx = float((weighted_x * difference).sum())
+    by = float((weighted_y * difference).sum())
+    determinant = xx * yy - xy * xy
+    if determinant <= 1e-6 * (xx + yy) ** 2 or xx + yy < 1.0:
+        return 0.0, 0.0
+    dx = -(yy * bx - xy * by) / determinant
+    dy = -(xx * by - xy * bx) / determinant
+    return (
+        float(np.clip(dx, -_MAX_SHIFT_PX, _MAX_SHIFT_PX)),
+        float(np.clip(dy, -_MAX_SHIFT_PX, _MAX_SHIFT_PX)),
+    )

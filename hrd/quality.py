@@ -1,0 +1,106 @@
+"""Can this picture carry a pulse at all? Reasons to refuse that need no signal processing."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Deque, Optional
+
+import numpy as np
+
+from hrd.face.motion import FACE_WEIGHT, luma
+from hrd.types import Reason, RoiFrame
+
+
+@dataclass(frozen=True)
+class QualityConfig:
+    """Limits beyond which no bpm is given, whatever the signal looks like."""
+
+    min_face_px: float = 48.0
+    """Narrowest face box."""
+    min_luma: float = 25.0
+    """Darkest mean skin, of 255: below it the pulse is smaller than one step of the camera."""
+    max_saturated: float = 0.35
+    """Largest share of the face that is burnt out."""
+    max_motion_per_s: float = 0.6
+    """Fastest mean movement over the last seconds, in face widths per second."""
+    min_fps: float = 12.0
+    """Slowest camera: 4 Hz of pulse need 8 frames a second, and jitter some room."""
+    frozen_s: float = 1.0
+    """Identical pictures for longer than this are a hung camera: a living one has noise."""
+
+
+_SATURATED = 250.0
+_MEMORY_S = 3.0
+
+
+@dataclass(frozen=True)
+class _Look:
+    time_s: float
+    luma: float
+    saturated: float
+    motion_per_s: float
+    face_px: float
+
+
+class QualityGate:
+    """``push`` RoiFrames; ``verdict`` is the first reason to refuse, or None."""
+
+    def __init__(self, config: Optional[QualityConfig] = None) -> None:
+        self._config = config or QualityConfig()
+        self._looks: Deque[_Look] = deque()
+        self._last_crop: Optional[np.ndarray] = None
+        self._changed_s: Optional[float] = None
+
+    def reset(self) -> None:
+        """Forget the past seconds."""
+        self._looks.clear()
+        self._last_crop = None
+        self._changed_s = None
+
+    def push(self, roi: RoiFrame) -> None:
+        """Look at one frame of the face."""
+        gray = luma(roi.crop)
+        weight = FACE_WEIGHT / FACE_WEIGHT.sum()
+        self._looks.append(
+            _Look(
+                time_s=roi.time_s,
+                luma=float((gray * weight).sum()),
+                saturated=float(((roi.crop.max(axis=2) >= _SATURATED) * weight).sum()),
+                motion_per_s=roi.motion_per_s,
+                face_px=roi.face.w_px,
+            )
+        )
+        while self._looks[0].time_s < roi.time_s - _MEMORY_S:
+            self._looks.popleft()
+        # exact equality: a living sensor's noise changes some pixel of 3,888 in every frame
+        if self._last_crop is None or roi.cut or not np.array_equal(roi.crop, self._last_crop):
+            self._changed_s = roi.time_s
+        self._last_crop = roi.crop
+
+    def frozen(self) -> bool:
+        """Has the picture not changed at all for too long?"""
+        if not self._looks or self._changed_s is None:
+            return False
+        return self._looks[-1].time_s - self._changed_s > self._config.frozen_s
+
+    def verdict(self, fps: Optional[float]) -> Optional[Reason]:
+        """Why no pulse can be read from the last seconds, the plainest reason first."""
+        if not self._looks:
+            return None
+        config = self._config
+        mean = {
+            name: sum(getattr(look, name) for look in self._looks) / len(self._looks)
+            for name in ("luma", "saturated", "motion_per_s", "face_px")
+        }
+        if mean["face_px"] < config.min_face_px:
+            return Reason.FACE_TOO_SMALL
+        if mean["luma"] < config.min_luma:
+            return Reason.TOO_DARK
+        if mean["saturated"] > config.max_saturated:
+            return Reason.TOO_BRIGHT
+        if fps is not None and fps < config.min_fps:
+            return Reason.LOW_FRAME_RATE
+        if mean["motion_per_s"] > config.max_motion_per_s:
+            return Reason.MOTION
+        return None
