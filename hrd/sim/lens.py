@@ -1,0 +1,207 @@
+"""What a camera does to light: blur, noise, eight bits, and compression.
+
+Noise is drawn from banks made once per process; which part of a bank a frame gets is decided by
+the clip's own random numbers, so a seed always gives the same video.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Dict, Iterable, Iterator, List, Optional
+
+import cv2
+import numpy as np
+
+_BANK_PX = 1024
+_BANK_MARGIN_PX = 64
+
+
+@dataclass(frozen=True)
+class SensorConfig:
+    """``read_noise``: standard deviation in the dark, 8-bit steps; ``shot_noise``: variance per
+    step of brightness; ``grain``: white, fine (demosaiced) or blotchy (denoised); ``blur_px``:
+    sigma of the lens; ``sharpen``: amount of unsharp masking; ``denoise``: 0 none .. 0.9, weight
+    of the previous picture in a recursive filter that lets go where something moves."""
+
+    read_noise: float = 0.8
+    shot_noise: float = 0.01
+    grain: str = "fine"
+    blur_px: float = 0.0
+    sharpen: float = 0.0
+    denoise: float = 0.0
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """``kind``: raw, yuv420 (uncompressed, chroma halved), jpeg or h264. ``quality``: JPEG's.
+    ``crf``, ``preset``, ``gop``, ``bframes``, ``bitrate``: H.264's (``bitrate`` in bits per pixel
+    takes the place of ``crf`` if not 0)."""
+
+    kind: str = "yuv420"
+    quality: int = 90
+    subsample: bool = True
+    crf: int = 23
+    preset: str = "veryfast"
+    tune: str = ""
+    gop: int = 250
+    bframes: int = 0
+    bitrate: float = 0.0
+
+
+_banks: Dict[str, np.ndarray] = {}
+
+
+def noise_bank(grain: str) -> np.ndarray:
+    """(1024, 1024, 3) float32 noise of unit variance with the grain's look."""
+    bank = _banks.get(grain)
+    if bank is not None:
+        return bank
+    rng = np.random.default_rng(991)
+    white = rng.standard_normal((_BANK_PX, _BANK_PX, 3), dtype=np.float32)
+    if grain == "white":
+        bank = white
+    elif grain == "fine":
+        bank = cv2.GaussianBlur(white, (0, 0), 0.6)
+    elif grain == "blotchy":
+        coarse = cv2.GaussianBlur(white[::-1], (0, 0), 2.2)
+        bank = cv2.GaussianBlur(white, (0, 0), 0.9)
+        bank = bank / bank.std() + 0.8 * coarse / coarse.std()
+    else:
+        raise ValueError(f"grain {grain!r} is not one of white, fine, blotchy")
+    bank = np.ascontiguousarray(bank / bank.std(), np.float32)
+    _banks[grain] = bank
+    return bank
+
+
+class Sensor:
+    """Turns pictures into 8-bit frames; keeps the last one if it denoises over time."""
+
+    def __init__(self, config: SensorConfig, rng: np.random.Generator) -> None:
+        self.config = config
+        self._rng = rng
+        self._bank = noise_bank(config.grain)
+        self._last: Optional[np.ndarray] = None
+
+    def expose(self, picture: np.ndarray) -> np.ndarray:
+        """(H, W, 3) float32 0..255 -> (H, W, 3) uint8."""
+        config = self.config
+        if config.blur_px > 0.0:
+            picture = cv2.GaussianBlur(picture, (0, 0), config.blur_px)
+        sigma = cv2.max(picture, 0.0)
+        cv2.multiply(sigma, config.shot_noise, dst=sigma)
+        cv2.add(sigma, (config.read_noise**2,) * 4, dst=sigma)
+        cv2.sqrt(sigma, dst=sigma)
+        cv2.multiply(sigma, self._noise(picture.shape[0], picture.shape[1]), dst=sigma)
+        cv2.add(sigma, picture, dst=sigma)
+        if config.denoise > 0.0:
+            sigma = self._denoised(sigma)
+        if config.sharpen > 0.0:
+            soft = cv2.GaussianBlur(sigma, (0, 0), 1.0)
+            sigma = cv2.addWeighted(sigma, 1.0 + config.sharpen, soft, -config.sharpen, 0.0)
+        return cv2.add(sigma, 0.0, dtype=cv2.CV_8U)
+
+    def _noise(self, height: int, width: int) -> np.ndarray:
+        span = _BANK_PX - max(height, width)
+        if span < _BANK_MARGIN_PX:  # too large for the bank: tile it
+            repeat = (height // _BANK_PX + 2, width // _BANK_PX + 2, 1)
+            y, x = self._rng.integers(0, _BANK_PX, 2)
+            return np.tile(self._bank, repeat)[y : y + height, x : x + width]
+        y, x = self._rng.integers(0, span, 2)
+        return self._bank[y : y + height, x : x + width]
+
+    def _denoised(self, picture: np.ndarray) -> np.ndarray:
+        last = self._last
+        if last is None or last.shape != picture.shape:
+            self._last = picture
+            return picture
+        change = cv2.subtract(picture, last)
+        threshold = 6.0 * max(self.config.read_noise, 0.8)
+        # small changes are taken for noise and held back, large ones pass
+        size = cv2.blur(cv2.absdiff(picture, last), (3, 3))
+        cv2.multiply(size, 1.0 / threshold, dst=size)
+        cv2.min(size, 1.0, dst=size)
+        weight = cv2.add(cv2.multiply(size, self.config.denoise), (1.0 - self.config.denoise,) * 4)
+        self._last = cv2.add(last, cv2.multiply(change, weight))
+        return self._last
+
+
+def encode(frames: Iterable[np.ndarray], config: CodecConfig, fps: float) -> Iterator[np.ndarray]:
+    """Send (H, W, 3) uint8 RGB frames through a codec; as many come out, in order.
+
+    H.264 needs even sides. Raises ``ValueError`` for an unknown kind.
+    """
+    if config.kind == "raw":
+        return iter(frames)
+    if config.kind == "yuv420":
+        return (_yuv420(frame) for frame in frames)
+    if config.kind == "jpeg":
+        return (_jpeg(frame, config) for frame in frames)
+    if config.kind == "h264":
+        return _h264(frames, config, fps)
+    raise ValueError(f"codec {config.kind!r} is not one of raw, yuv420, jpeg, h264")
+
+
+def _yuv420(frame: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420), cv2.COLOR_YUV2RGB_I420)
+
+
+def _jpeg(frame: np.ndarray, config: CodecConfig) -> np.ndarray:
+    sampling = (
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
+        if config.subsample
+        else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422
+    )
+    options = [cv2.IMWRITE_JPEG_QUALITY, config.quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    # the codec is told that red is blue: its arithmetic must see true luma, so swap both ways
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)
+    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def _h264(frames: Iterable[np.ndarray], config: CodecConfig, fps: float) -> Iterator[np.ndarray]:
+    import av
+
+    encoder = None
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    for index, frame in enumerate(frames):
+        if encoder is None:
+            encoder = _encoder(frame.shape[1], frame.shape[0], config, fps)
+        planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
+        picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        picture.pts = index
+        for packet in encoder.encode(picture):
+            yield from _decoded(decoder.decode(packet))
+    if encoder is not None:
+        for packet in encoder.encode(None):
+            yield from _decoded(decoder.decode(packet))
+        yield from _decoded(decoder.decode(None))
+
+
+def _encoder(width: int, height: int, config: CodecConfig, fps: float):  # type: ignore[no-untyped-def]
+    import av
+
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height = width, height
+    encoder.pix_fmt = "yuv420p"
+    rate = Fraction(fps).limit_denominator(1000)
+    encoder.framerate = rate
+    encoder.time_base = 1 / rate
+    encoder.thread_count = 1
+    encoder.gop_size = config.gop
+    encoder.max_b_frames = config.bframes
+    options = {"preset": config.preset, "bf": str(config.bframes)}
+    if config.tune:
+        options["tune"] = config.tune
+    if config.bitrate > 0.0:
+        encoder.bit_rate = int(config.bitrate * width * height * fps)
+    else:
+        options["crf"] = str(config.crf)
+    encoder.options = options
+    return encoder
+
+
+def _decoded(pictures: List[object]) -> Iterator[np.ndarray]:
+    for picture in pictures:
+        planes = picture.to_ndarray(format="yuv420p")  # type: ignore[attr-defined]
+        yield cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)

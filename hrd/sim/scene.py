@@ -1,0 +1,344 @@
+"""A face before a camera: layers, light, movement and pulse composed into pictures over time.
+
+Dichromatic reflection model (Wang et al. 2017): C(t) = I(t) (v_s(t) + v_d(t)), where the pulse
+is on the diffuse part v_d and v_s is the mirrored light. Everything is in the camera's encoded
+0..255 scale: a relative change stays relative under a gamma curve, so gains work there as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Iterator, Optional, Tuple
+
+import cv2
+import numpy as np
+
+from hrd.sim.face import FaceLayers, Lighting, Patch, fractal, light_face
+from hrd.sim.light import Light
+from hrd.sim.motion import Motion
+from hrd.sim.pulse import Heart
+
+PULSE_RGB = (0.33, 0.77, 0.53)
+"""Relative pulse amplitude of the channels of a camera (de Haan & van Leest 2014)."""
+
+_BATCH = 8  # frames whose layers are mixed by one matrix product
+
+
+@dataclass(frozen=True)
+class PulseLook:
+    """How the heart shows. ``green_ac``: peak-to-peak over mean of the green channel where the
+    gain is 1; ``rgb``: ratio of the channels; ``recoil``: movement of the head with each beat,
+    face widths."""
+
+    green_ac: float
+    rgb: Tuple[float, float, float] = PULSE_RGB
+    recoil: float = 0.0
+
+
+@dataclass(frozen=True)
+class Background:
+    """``image``: (h, w, 3) float32, at least as large as the picture and fixed to the room.
+
+    ``flicker``: per second rate, relative depth and rectangle (x, y, w, h in 0..1) of something
+    that changes its brightness; ``mover``: a textured (h, w, 3) thing that crosses the picture
+    ``mover_speed`` picture widths per second at height ``mover_y`` (0..1).
+    """
+
+    image: np.ndarray
+    flicker_hz: float = 0.0
+    flicker_depth: float = 0.0
+    flicker_box: Tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    mover: Optional[np.ndarray] = None
+    mover_speed: float = 0.2
+    mover_y: float = 0.3
+    _phase: float = field(default=0.0)
+
+    @property
+    def alive(self) -> bool:
+        return self.flicker_depth > 0.0 or self.mover is not None
+
+    def at(self, time_s: float) -> np.ndarray:
+        """The background at a time; not to be written to."""
+        if not self.alive:
+            return self.image
+        image = self.image.copy()
+        height, width = image.shape[:2]
+        if self.flicker_depth > 0.0:
+            x, y, w, h = self.flicker_box
+            rows = slice(int(y * height), int((y + h) * height))
+            columns = slice(int(x * width), int((x + w) * width))
+            angle = 2.0 * np.pi * self.flicker_hz * time_s + self._phase
+            wave = np.sin(angle) + 0.5 * np.sign(np.sin(0.37 * angle))
+            image[rows, columns] *= np.float32(1.0 + self.flicker_depth * wave)
+        if self.mover is not None:
+            h, w = self.mover.shape[:2]
+            place = (self._phase + self.mover_speed * time_s) % 1.0
+            left = int(place * (width + w)) - w
+            top = int(self.mover_y * max(height - h, 0))
+            x0, x1 = max(left, 0), min(left + w, width)
+            if x1 > x0:
+                image[top : top + h, x0:x1] = self.mover[: height - top, x0 - left : x1 - left]
+        return image
+
+
+def sample_background(rng: np.random.Generator, size: Tuple[int, int], alive: bool) -> Background:
+    """A random room of (width, height) pixels, out of focus."""
+    width, height = size
+    scale = max(width, height)
+    small = (max(8, height // 2), max(8, width // 2))  # drawn at half size: it is blurred anyway
+    base = rng.uniform(15, 235) * np.exp(rng.normal(0.0, 0.18, 3))
+    image = np.empty(small + (3,), np.float32)
+    cloud = fractal(rng, small, rng.uniform(0.1, 0.5) * scale / 2, 5)
+    contrast = rng.uniform(0.02, 0.25)
+    image[:] = base * (1.0 + contrast * cloud)[..., None]
+    ramp = np.linspace(-1.0, 1.0, small[1], dtype=np.float32) * rng.uniform(-0.3, 0.3)
+    image *= 1.0 + ramp[None, :, None]
+    for _ in range(int(rng.integers(0, 9))):  # shelves, windows, pictures, lamps
+        w, h = (rng.uniform(0.05, 0.5, 2) * [small[1], small[0]]).astype(int) + 1
+        x = int(rng.integers(-w // 2, small[1] - w // 2))
+        y = int(rng.integers(-h // 2, small[0] - h // 2))
+        rgb = np.clip(rng.uniform(0, 255) * np.exp(rng.normal(0.0, 0.3, 3)), 0, 255)
+        if rng.random() < 0.3:
+            cv2.ellipse(image, (x + w // 2, y + h // 2), (w // 2, h // 2), 0, 0, 360, rgb, -1)
+        else:
+            cv2.rectangle(image, (x, y), (x + w, y + h), rgb, -1)
+    fine = fractal(rng, small, 6.0, 2) * rng.uniform(0.0, 0.08)
+    image *= (1.0 + fine)[..., None]
+    blur = rng.uniform(0.002, 0.02) * scale
+    image = cv2.GaussianBlur(image, (0, 0), max(0.5, blur / 2))
+    image = cv2.resize(np.clip(image, 0, 255), (width, height), interpolation=cv2.INTER_LINEAR)
+    if not alive:
+        return Background(image)
+    if rng.random() < 0.5:
+        w, h = rng.uniform(0.15, 0.6, 2)
+        x, y = rng.uniform(0, 1 - w), rng.uniform(0, 1 - h)
+        return Background(
+            image,
+            flicker_hz=float(rng.uniform(0.3, 6.0)),
+            flicker_depth=float(rng.uniform(0.02, 0.3)),
+            flicker_box=(float(x), float(y), float(w), float(h)),
+            _phase=float(rng.uniform()),
+        )
+    mover_shape = (int(rng.uniform(0.3, 0.9) * height), int(rng.uniform(0.1, 0.4) * width) + 2)
+    mover = np.empty(mover_shape + (3,), np.float32)
+    mover[:] = (
+        rng.uniform(10, 230, 3) * (1.0 + 0.25 * fractal(rng, mover_shape, 12.0, 3))[..., None]
+    )
+    return Background(
+        image,
+        mover=np.clip(mover, 0, 255),
+        mover_speed=float(rng.uniform(0.05, 0.6) * rng.choice([-1, 1])),
+        mover_y=float(rng.uniform(0, 1)),
+        _phase=float(rng.uniform()),
+    )
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where the face is: (N,) arrays; the face's origin in pixels, radians, and relative size."""
+
+    x_px: np.ndarray
+    y_px: np.ndarray
+    roll: np.ndarray
+    zoom: np.ndarray
+    yaw: np.ndarray
+    pitch: np.ndarray
+
+
+class FaceScene:
+    """Draws pictures of one face at any time.
+
+    ``origin_px``: where the face's origin rests in the picture; ``tint``: colour of the lamp.
+    ``heart`` None or ``pulse`` None: a face without a pulse.
+    """
+
+    def __init__(
+        self,
+        layers: FaceLayers,
+        lighting: Lighting,
+        size: Tuple[int, int],
+        origin_px: Tuple[float, float],
+        background: Background,
+        motion: Motion,
+        light: Light,
+        heart: Optional[Heart] = None,
+        pulse: Optional[PulseLook] = None,
+        tint: Tuple[float, float, float] = (1.0, 1.0, 1.0),
+        shine: float = 30.0,
+    ) -> None:
+        self.layers = layers
+        self.size = size
+        self.origin_px = origin_px
+        self.background = background
+        self.motion = motion
+        self.light = light
+        self.heart = heart
+        self.pulse = pulse
+        self.shine = shine
+        self._build(lighting, np.array(tint, np.float32))
+        self._screen_rgb = np.array(light.screen_rgb)
+
+    def _build(self, lighting: Lighting, tint: np.ndarray) -> None:
+        layers = self.layers
+        lit = light_face(layers, lighting)
+        height, width = layers.alpha.shape
+        alpha = layers.alpha[..., None]
+        color = layers.albedo * tint * alpha
+        basis = np.zeros((6, height, width, 4), np.float32)  # RGB and coverage
+        basis[0, ..., :3] = color * lit.shading[..., None]
+        basis[0, ..., 3] = layers.alpha
+        ratio = np.array(self.pulse.rgb if self.pulse else PULSE_RGB, np.float32)
+        basis[1, ..., :3] = basis[0, ..., :3] * layers.gain[..., None] * (ratio / ratio[1])
+        basis[2, ..., :3] = basis[1, ..., :3] * layers.delay_s[..., None]
+        basis[3, ..., :3] = color * lit.turn[..., None]
+        basis[4, ..., :3] = color * lit.nod[..., None]
+        basis[5, ..., :3] = lit.shine[..., None] * tint * alpha
+        self._basis = basis.reshape(6, -1)
+        self._layer_shape = (height, width, 4)
+        self._lids = _lit_patch(layers.lids, lit.shading, tint)
+        self._mouth = _lit_patch(layers.mouth, lit.shading, tint)
+        y = (np.arange(height, dtype=np.float32) - layers.center_px[1])[:, None] / layers.unit_px
+        x = (np.arange(width, dtype=np.float32) - layers.center_px[0])[None, :] / layers.unit_px
+        chin = np.clip((y - 0.2) / 0.3, 0.0, 1.0) * np.clip((0.8 - y) / 0.15, 0.0, 1.0)
+        jaw = (chin * np.clip((0.6 - np.abs(x)) / 0.2, 0.0, 1.0)).astype(np.float32)
+        self._depth = np.dstack([layers.relief - 0.06, jaw])
+
+    def pose(self, times_s: np.ndarray) -> Pose:
+        """Where the face is at these times."""
+        motion, unit = self.motion, self.layers.unit_px
+        y = motion.y(times_s) + motion.shake_y(times_s)
+        if self.heart is not None and self.pulse is not None and self.pulse.recoil:
+            y = y + self.pulse.recoil * (self.heart.bvp(times_s + 0.1) - self.heart.bvp(times_s))
+        return Pose(
+            x_px=self.origin_px[0] + unit * (motion.x(times_s) + motion.shake_x(times_s)),
+            y_px=self.origin_px[1] + unit * y,
+            roll=motion.roll(times_s),
+            zoom=1.0 + motion.zoom(times_s),
+            yaw=np.clip(motion.yaw(times_s), -0.5, 0.5),
+            pitch=np.clip(motion.pitch(times_s), -0.4, 0.4),
+        )
+
+    def frames(self, times_s: np.ndarray) -> Iterator[np.ndarray]:
+        """(H, W, 3) float32 pictures, 0..255 (and above where light is too bright), one per time.
+
+        Each is a new array that the caller may change.
+        """
+        for first in range(0, len(times_s), _BATCH):
+            yield from self._batch(np.asarray(times_s[first : first + _BATCH], float))
+
+    def _batch(self, times_s: np.ndarray) -> Iterator[np.ndarray]:
+        pose = self.pose(times_s)
+        count = len(times_s)
+        mix = np.zeros((count, 6), np.float32)
+        mix[:, 0] = 1.0
+        if self.heart is not None and self.pulse is not None:
+            volume = self.heart.volume(times_s)
+            slope = (self.heart.volume(times_s + 0.01) - volume) / 0.01
+            mix[:, 1] = -self.pulse.green_ac * volume  # more blood, darker skin
+            mix[:, 2] = self.pulse.green_ac * slope
+        swing = self.light.lamp(times_s)
+        mix[:, 3] = pose.yaw + swing
+        mix[:, 4] = pose.pitch
+        mix[:, 5] = self.shine * (1.0 + 1.5 * pose.yaw - 1.5 * pose.pitch)
+        textures = mix @ self._basis
+        blink = self.motion.blink(times_s)
+        jaw = self.motion.jaw(times_s)
+        gain = self._gains(times_s)
+        screen = np.exp(np.multiply.outer(self.light.screen(times_s), self._screen_rgb))
+        shake_x = self.motion.shake_x(times_s) * self.layers.unit_px
+        shake_y = self.motion.shake_y(times_s) * self.layers.unit_px
+        for k in range(count):
+            texture = textures[k].reshape(self._layer_shape)
+            self._animate(texture, float(blink[k]), float(jaw[k]))
+            warped = self._warp(texture, pose, k, float(jaw[k]))
+            behind = self.background.at(float(times_s[k]))
+            behind = self._shaken(behind, float(shake_x[k]), float(shake_y[k]))
+            picture = _over(warped, behind, screen[k])
+            yield self._exposed(picture, gain[k], float(times_s[k]))
+
+    def _gains(self, times_s: np.ndarray) -> np.ndarray:
+        """(N, 3) gain of the channels of the whole picture."""
+        light = self.light
+        exposure = light.exposure(times_s)
+        logs = np.stack(
+            [exposure + light.red(times_s), exposure, exposure + light.blue(times_s)], axis=1
+        )
+        return np.exp(logs)
+
+    def _animate(self, texture: np.ndarray, blink: float, jaw: float) -> None:
+        layers = self.layers
+        if blink > 0.01:
+            texture[layers.lids.rows, layers.lids.columns] += np.float32(blink) * self._lids
+        if jaw > 0.01:
+            texture[layers.mouth.rows, layers.mouth.columns] += np.float32(jaw) * self._mouth
+
+    def _warp(self, texture: np.ndarray, pose: Pose, k: int, jaw: float) -> np.ndarray:
+        """Put the layers where the face is: (H, W, 4)."""
+        roll, zoom = float(pose.roll[k]), float(pose.zoom[k])
+        cos, sin = np.cos(roll) / zoom, np.sin(roll) / zoom
+        x, y = float(pose.x_px[k]), float(pose.y_px[k])
+        left, top = self.layers.center_px
+        # from picture to layer: turn back about the face's origin
+        matrix = np.array(
+            [[cos, sin, left - cos * x - sin * y], [-sin, cos, top + sin * x - cos * y]], np.float32
+        )
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        if not self.motion.turning:
+            return cv2.warpAffine(
+                texture, matrix, self.size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+            )
+        depth = cv2.warpAffine(
+            self._depth, matrix, self.size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        unit = self.layers.unit_px
+        width, height = self.size
+        columns = np.arange(width, dtype=np.float32)
+        rows = np.arange(height, dtype=np.float32)[:, None]
+        relief, chin = depth[..., 0], depth[..., 1]
+        map_x = (matrix[0, 0] * columns + matrix[0, 2]) + matrix[0, 1] * rows
+        map_x -= np.float32(unit * pose.yaw[k]) * relief
+        map_y = (matrix[1, 0] * columns + matrix[1, 2]) + matrix[1, 1] * rows
+        map_y += np.float32(unit * pose.pitch[k]) * relief
+        if jaw > 0.01:
+            map_y -= np.float32(0.05 * unit * jaw) * chin
+        return cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    def _shaken(self, behind: np.ndarray, dx: float, dy: float) -> np.ndarray:
+        width, height = self.size
+        if dx == 0.0 and dy == 0.0:
+            return behind
+        matrix = np.array([[1.0, 0.0, -dx], [0.0, 1.0, -dy]], np.float32)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(
+            behind, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+
+    def _exposed(self, picture: np.ndarray, gain: np.ndarray, time_s: float) -> np.ndarray:
+        height, width = picture.shape[:2]
+        flat = picture.reshape(height, width * 3)
+        flat *= np.tile(gain.astype(np.float32), width)
+        light = self.light
+        if light.band > 0.0:
+            angle = np.arange(height) * (2.0 * np.pi * light.band_rows / height)
+            angle = angle + 2.0 * np.pi * light.band_rate_hz * time_s
+            flat *= (1.0 + light.band * np.sin(angle)).astype(np.float32)[:, None]
+        return picture
+
+
+def _lit_patch(patch: Patch, shading: np.ndarray, tint: np.ndarray) -> np.ndarray:
+    """(h, w, 4): the patch's change of colour as it shows under the lamp; coverage unchanged."""
+    lit = np.zeros(patch.change.shape[:2] + (4,), np.float32)
+    lit[..., :3] = patch.change * shading[patch.rows, patch.columns, None] * tint
+    return lit
+
+
+def _over(front: np.ndarray, behind: np.ndarray, front_gain: np.ndarray) -> np.ndarray:
+    """Lay (H, W, 4) premultiplied over (H, W, 3)."""
+    height, width = behind.shape[:2]
+    clear = 1.0 - front[..., 3]
+    through = cv2.multiply(behind, cv2.merge([clear, clear, clear]))
+    color = cv2.cvtColor(front, cv2.COLOR_BGRA2BGR)
+    if not np.all(front_gain == 1.0):
+        flat = color.reshape(height, width * 3)
+        flat *= np.tile(front_gain.astype(np.float32), width)
+    return cv2.add(color, through)

@@ -1,0 +1,371 @@
+"""Training clips: a drawn face with a known pulse, as the runtime would deliver it.
+
+Every clip goes the way that a camera's frames go: drawn at the size it has in a real picture,
+exposed, compressed, followed by the runtime's own ``FaceTracker`` (with a detector that knows the
+truth and errs as MediaPipe does), cropped, and resampled by the runtime's ``SlidingWindow``. Only
+the search for the face in the picture is left out.
+
+Seeds. Training uses 1,000,000 and above, validation 500,000 to 999,999. Seeds below 100,000 are
+the frozen test set: nothing is ever trained or tuned on them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from hrd.face.crop import GROWTH
+from hrd.face.detect import FaceDetector
+from hrd.face.track import FaceTracker, TrackerConfig
+from hrd.sim.face import PULSE_OF_GROUP, FaceLook, Lighting, draw_face, sample_look
+from hrd.sim.lens import CodecConfig, Sensor, SensorConfig, encode
+from hrd.sim.light import sample_light, sample_pulsing_light
+from hrd.sim.motion import (
+    DIFFICULTIES,
+    HARD,
+    STILL,
+    TYPICAL,
+    Motion,
+    sample_motion,
+    sample_photo_motion,
+)
+from hrd.sim.pulse import Heart, HeartConfig
+from hrd.sim.scene import PULSE_RGB, FaceScene, PulseLook, sample_background
+from hrd.types import MODEL_FS_HZ, FaceBox, Frame
+from hrd.window import SlidingWindow
+
+TEST_SEEDS = range(100_000)
+VALIDATION_SEEDS = range(500_000, 1_000_000)
+FIRST_TRAINING_SEED = 1_000_000
+
+# Where MediaPipe's short-range detector (0.10.9) puts its box on drawn faces, in face units from
+# the face's origin: mean and spread over faces. Measured on 60 faces; tests/test_sim_face.py
+# holds them to it.
+BOX_CENTER_X = 0.0
+BOX_CENTER_Y = 0.122
+BOX_SIZE = 1.027
+BOX_CENTER_X_SPREAD = 0.010
+BOX_CENTER_Y_SPREAD = 0.019
+BOX_SIZE_SPREAD = 0.038
+
+PULSE, STILL_FACE, PHOTO, PULSING_LIGHT = "pulse", "still-face", "photo", "pulsing-light"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to draw, and how often. Shares are 0..1, ranges (low, high)."""
+
+    frames: int = 256
+    pulse_free: float = 0.12
+    bpm: Tuple[float, float] = (40.0, 180.0)
+    green_ac: Tuple[float, float] = (0.001, 0.02)
+    """Peak-to-peak over mean of the green channel on light skin where the gain is 1."""
+    green_ac_median: float = 0.0065
+    green_ac_spread: float = 0.6
+    side_px: Tuple[float, float] = (70.0, 400.0)
+    difficulty: Tuple[float, float, float] = (0.35, 0.4, 0.25)
+    """Shares of still, typical and hard clips."""
+    codec: Tuple[float, float, float, float] = (0.08, 0.22, 0.32, 0.38)
+    """Shares of raw, yuv420, jpeg and h264."""
+    skin_groups: Tuple[int, ...] = (1, 2, 3, 4, 5, 6)
+
+    def to_json(self) -> Dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class TrainingClip:
+    """One clip and its truth, on the regular 30 Hz grid.
+
+    ``crops``: (T, 36, 36, 3) float32 RGB 0..255. ``cut``: (T,) bool. ``bvp``: (T,) float32, zero
+    mean and unit standard deviation, rising with systole (when skin darkens); zeros where there
+    is no pulse. ``bpm``: (T,) float32 instantaneous rate; zeros where there is no pulse.
+    """
+
+    seed: int
+    crops: np.ndarray
+    cut: np.ndarray
+    bvp: np.ndarray
+    bpm: np.ndarray
+    has_pulse: bool
+    skin_group: int
+    difficulty: str
+    kind: str
+    meta: Dict[str, Any]
+
+
+class _KnowingDetector(FaceDetector):
+    """Stands in for MediaPipe: knows where the face is, and errs as it does."""
+
+    name = "simulated"
+
+    def __init__(self, boxes: List[FaceBox], rng: np.random.Generator, jitter: float) -> None:
+        self._boxes = boxes
+        self._rng = rng
+        self._jitter = jitter
+        self.index = 0
+
+    def detect(self, image: np.ndarray) -> List[FaceBox]:
+        box = self._boxes[self.index]
+        dx, dy, ds = self._rng.normal(0.0, self._jitter, 3) * box.w_px
+        if self.index > 0 and self._rng.random() < 0.02:
+            return []
+        side = box.w_px + ds
+        center_x, center_y = box.center_px
+        return [
+            FaceBox(center_x + dx - side / 2.0, center_y + dy - side / 2.0, side, side, box.score)
+        ]
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    size: Tuple[int, int]
+    origin_px: Tuple[float, float]
+    boxes: List[FaceBox]
+
+
+def make_clip(seed: int, recipe: Optional[Recipe] = None) -> TrainingClip:
+    """Draw clip number ``seed``; the same seed and recipe always give the same clip."""
+    recipe = recipe or Recipe()
+    rng = np.random.default_rng((seed, 7))
+    difficulty = str(rng.choice(DIFFICULTIES, p=recipe.difficulty))
+    kind = PULSE
+    if rng.random() < recipe.pulse_free:
+        kind = str(rng.choice([STILL_FACE, PHOTO, PULSING_LIGHT], p=[0.45, 0.3, 0.25]))
+    look = sample_look(rng, int(rng.choice(recipe.skin_groups)))
+    heart = Heart(_sample_heart(rng, recipe), int(rng.integers(1 << 31)))
+    pulse = _sample_pulse(rng, recipe, look) if kind == PULSE else None
+    motion = _sample_motion(rng, kind, difficulty, heart)
+    light = sample_pulsing_light(rng) if kind == PULSING_LIGHT else sample_light(rng, difficulty)
+    sensor = _sample_sensor(rng, difficulty)
+    codec = _sample_codec(rng, recipe)
+    fps, times_s = _sample_times(rng, recipe.frames)
+    low, high = recipe.side_px
+    side_px = low * (high / low) ** float(rng.beta(1.3, 1.9))
+    unit_px = side_px / (GROWTH * BOX_SIZE)
+    geometry = _lay_out(rng, motion, times_s, unit_px)
+    layers = draw_face(look, unit_px, 0.9, 0.95, 0.9)
+    warm = rng.normal(0.0, 1.0)
+    brightness = float(rng.choice([rng.uniform(0.3, 0.7), rng.uniform(0.65, 1.1)], p=[0.3, 0.7]))
+    if look.skin_group >= 5:
+        brightness = min(1.6 * brightness, 1.3)  # exposure control lifts a dark face
+    scene = FaceScene(
+        layers,
+        _sample_lighting(rng),
+        geometry.size,
+        geometry.origin_px,
+        sample_background(rng, geometry.size, alive=bool(rng.random() < 0.18)),
+        motion,
+        light,
+        heart if pulse is not None else None,
+        pulse,
+        tint=(
+            brightness * float(np.exp(0.10 * warm)),
+            brightness * float(np.exp(rng.normal(0.0, 0.03))),
+            brightness * float(np.exp(-0.20 * warm)),
+        ),
+        shine=float(rng.choice([0.0, rng.uniform(5.0, 90.0)], p=[0.15, 0.85])),
+    )
+    camera = Sensor(sensor, rng)
+    pictures = (camera.expose(picture) for picture in scene.frames(times_s))
+    detector = _KnowingDetector(geometry.boxes, rng, float(rng.uniform(0.002, 0.010)))
+    tracker = FaceTracker(detector, TrackerConfig(deadband=float(rng.uniform(0.045, 0.075))))
+    window = SlidingWindow(recipe.frames)
+    chunk = None
+    for index, image in enumerate(encode(pictures, codec, fps)):
+        detector.index = index
+        roi = tracker.push(Frame(image, float(times_s[index]), index))
+        if roi is None:
+            raise RuntimeError(f"clip {seed}: the drawn face was lost at frame {index}")
+        chunk = window.push(roi)
+        if chunk is not None:
+            break
+    if chunk is None:
+        raise RuntimeError(f"clip {seed}: {len(times_s)} frames did not fill the window")
+    # at low frame rates one frame can complete more samples than the clip needs
+    crops, cut = chunk.crops[: recipe.frames], chunk.cut[: recipe.frames]
+    grid_s = chunk.start_s + np.arange(recipe.frames) / MODEL_FS_HZ
+    bvp = np.zeros(recipe.frames)
+    bpm = np.zeros(recipe.frames)
+    if pulse is not None:
+        bvp = heart.bvp(grid_s)
+        bvp = (bvp - bvp.mean()) / bvp.std()
+        bpm = heart.bpm(grid_s)
+    return TrainingClip(
+        seed=seed,
+        crops=crops,
+        cut=cut,
+        bvp=bvp.astype(np.float32),
+        bpm=bpm.astype(np.float32),
+        has_pulse=pulse is not None,
+        skin_group=look.skin_group,
+        difficulty=difficulty,
+        kind=kind,
+        meta={
+            "fps": fps,
+            "side_px": side_px,
+            "green_ac": pulse.green_ac if pulse is not None else 0.0,
+            "mean_bpm": float(bpm.mean()),
+            "codec": codec.kind,
+            "quality": codec.quality if codec.kind == "jpeg" else codec.crf,
+            "bitrate": codec.bitrate,
+            "read_noise": sensor.read_noise,
+            "denoise": sensor.denoise,
+            "cuts": int(cut.sum()),
+        },
+    )
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _sample_heart(rng: np.random.Generator, recipe: Recipe) -> HeartConfig:
+    bpm = _log_uniform(rng, *recipe.bpm)
+    profile: Tuple[Tuple[float, float], ...] = ()
+    if rng.random() < 0.05:  # a rate that jumps or runs
+        at_s = float(rng.uniform(1.0, 7.0))
+        other = float(np.clip(bpm + rng.uniform(-25.0, 25.0), *recipe.bpm))
+        profile = ((at_s, bpm), (at_s + float(rng.uniform(0.0, 6.0)), other))
+    return HeartConfig(
+        bpm=bpm,
+        profile=profile,
+        lf=_log_uniform(rng, 0.005, 0.04),
+        hf=_log_uniform(rng, 0.005, 0.05),
+        lf_hz=float(rng.uniform(0.08, 0.12)),
+        drift_bpm_per_min=float(rng.uniform(0.0, 10.0)),
+        breath_hz=float(rng.uniform(0.15, 0.45)),
+        breath_amplitude=float(rng.uniform(0.0, 0.25)),
+        breath_baseline=float(rng.uniform(0.0, 0.5)),
+        notch=float(rng.uniform(0.0, 0.55)),
+        # the faster the heart, the more of its beat the upstroke takes
+        systole=float(rng.uniform(0.07, 0.13) * np.clip(np.sqrt(bpm / 70.0), 0.8, 1.5)),
+        notch_delay=float(rng.uniform(0.26, 0.42)),
+    )
+
+
+def _sample_pulse(rng: np.random.Generator, recipe: Recipe, look: FaceLook) -> PulseLook:
+    median, spread = recipe.green_ac_median, recipe.green_ac_spread
+    green_ac = median * float(np.exp(rng.normal(0.0, spread)))
+    green_ac = float(np.clip(green_ac * PULSE_OF_GROUP[look.skin_group], *recipe.green_ac))
+    r, g, b = np.array(PULSE_RGB) * np.exp(rng.normal(0.0, [0.25, 0.0, 0.2]))
+    return PulseLook(
+        green_ac=green_ac,
+        rgb=(float(r), float(g), float(b)),
+        recoil=_log_uniform(rng, 0.0001, 0.0012),
+    )
+
+
+def _sample_motion(rng: np.random.Generator, kind: str, difficulty: str, heart: Heart) -> Motion:
+    if kind == PHOTO:
+        return sample_photo_motion(rng, held=bool(rng.random() < 0.6))
+    return sample_motion(rng, difficulty, heart.breath)
+
+
+def _sample_lighting(rng: np.random.Generator) -> Lighting:
+    return Lighting(
+        azimuth=float(rng.uniform(-1.1, 1.1)),
+        elevation=float(rng.uniform(-0.15, 1.0)),
+        ambient=float(rng.uniform(0.3, 0.85)),
+        hardness=float(rng.uniform(0.4, 0.9)),
+    )
+
+
+def _sample_sensor(rng: np.random.Generator, difficulty: str) -> SensorConfig:
+    noisy = {STILL: 0.8, TYPICAL: 1.0, HARD: 1.3}[difficulty]
+    denoise = 0.0
+    if rng.random() < 0.3:
+        denoise = float(rng.uniform(0.2, 0.75))
+    return SensorConfig(
+        read_noise=noisy * _log_uniform(rng, 0.4, 3.5),
+        shot_noise=noisy * _log_uniform(rng, 0.003, 0.08),
+        grain=str(rng.choice(["white", "fine", "blotchy"], p=[0.25, 0.45, 0.3])),
+        blur_px=float(rng.choice([0.0, rng.uniform(0.5, 1.8)])),
+        sharpen=float(rng.choice([0.0, rng.uniform(0.2, 1.0)], p=[0.7, 0.3])),
+        denoise=denoise,
+    )
+
+
+def _sample_codec(rng: np.random.Generator, recipe: Recipe) -> CodecConfig:
+    kind = str(rng.choice(["raw", "yuv420", "jpeg", "h264"], p=recipe.codec))
+    if kind == "jpeg":
+        return CodecConfig(
+            kind, quality=int(rng.integers(50, 96)), subsample=bool(rng.random() < 0.7)
+        )
+    if kind != "h264":
+        return CodecConfig(kind)
+    phone = rng.random() < 0.2
+    return CodecConfig(
+        kind,
+        crf=int(rng.integers(18, 33)),
+        preset=str(rng.choice(["ultrafast", "superfast", "veryfast"], p=[0.35, 0.3, 0.35])),
+        tune=str(rng.choice(["", "zerolatency"])),
+        gop=int(rng.choice([15, 30, 60, 250])),
+        bframes=int(rng.choice([0, 0, 2])),
+        # bits per pixel: 0.05 to 0.3 are 0.5 to 2.8 Mbit/s at 640x480 and 30 fps
+        bitrate=_log_uniform(rng, 0.05, 0.3) if phone else 0.0,
+    )
+
+
+def _sample_times(rng: np.random.Generator, frames: int) -> Tuple[float, np.ndarray]:
+    """Frame rate and times of capture, seconds from about zero, enough to fill the grid."""
+    fps = float(
+        rng.choice(
+            [30.0, 25.0, rng.uniform(15.0, 29.0), rng.uniform(28.0, 31.0), 60.0],
+            p=[0.55, 0.12, 0.18, 0.12, 0.03],
+        )
+    )
+    needed_s = (frames - 1) / MODEL_FS_HZ
+    count = int(needed_s * fps * 1.25) + 12
+    steps = np.full(count, 1.0 / fps)
+    style = rng.choice(["steady", "jitter", "drops", "wild"], p=[0.45, 0.3, 0.15, 0.1])
+    if style in ("jitter", "wild"):
+        steps *= np.clip(1.0 + rng.normal(0.0, rng.uniform(0.01, 0.15), count), 0.4, 1.6)
+    if style in ("drops", "wild"):
+        dropped = rng.random(count) < rng.uniform(0.005, 0.06)
+        steps += dropped * rng.integers(1, 3, count) / fps
+    times_s = np.cumsum(steps) - steps[0]
+    last = int(np.searchsorted(times_s, needed_s + 1e-6))
+    return fps, times_s[: min(last + 2, count)]
+
+
+def _lay_out(
+    rng: np.random.Generator, motion: Motion, times_s: np.ndarray, unit_px: float
+) -> _Geometry:
+    """Place the face in a picture just large enough for all it does, and say where its box is."""
+    roll, zoom = motion.roll(times_s), 1.0 + motion.zoom(times_s)
+    yaw, pitch = motion.yaw(times_s), motion.pitch(times_s)
+    x = motion.x(times_s) + motion.shake_x(times_s)
+    y = motion.y(times_s) + motion.shake_y(times_s)
+    off_x = BOX_CENTER_X + rng.normal(0.0, BOX_CENTER_X_SPREAD)
+    off_y = BOX_CENTER_Y + rng.normal(0.0, BOX_CENTER_Y_SPREAD)
+    size = BOX_SIZE + rng.normal(0.0, BOX_SIZE_SPREAD)
+    # a turned head's box goes with the nose
+    center_x = x + zoom * (np.cos(roll) * off_x - np.sin(roll) * off_y) + 0.2 * yaw
+    center_y = y + zoom * (np.sin(roll) * off_x + np.cos(roll) * off_y) - 0.2 * pitch
+    side = GROWTH * size * zoom.max()
+    rise = 0.08 * size
+    margin = 0.06 * side
+    left = center_x.min() - side / 2 - margin
+    right = center_x.max() + side / 2 + margin
+    top = center_y.min() - rise - side / 2 - margin
+    bottom = center_y.max() - rise + side / 2 + margin
+    if rng.random() < 0.1:  # the picture's edge cuts the crop, as it does when sitting close
+        cut = float(rng.uniform(0.03, 0.2)) * side
+        edge = rng.choice(["left", "right", "top", "bottom"])
+        left, right = left + cut * (edge == "left"), right - cut * (edge == "right")
+        top, bottom = top + cut * (edge == "top"), bottom - cut * (edge == "bottom")
+    width = max(48, int(np.ceil((right - left) * unit_px / 16.0)) * 16)
+    height = max(48, int(np.ceil((bottom - top) * unit_px / 16.0)) * 16)
+    origin_px = (-left * unit_px, -top * unit_px)
+    box_px = size * zoom * unit_px
+    center_x_px = origin_px[0] + center_x * unit_px
+    center_y_px = origin_px[1] + center_y * unit_px
+    boxes = [
+        FaceBox(cx - side_px / 2, cy - side_px / 2, side_px, side_px, 0.9)
+        for cx, cy, side_px in zip(center_x_px, center_y_px, box_px)
+    ]
+    return _Geometry((width, height), origin_px, boxes)
