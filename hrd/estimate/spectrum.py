@@ -19,7 +19,7 @@ _SNR_HALF_WIDTH_HZ = 6.0 / 60.0
 @dataclass(frozen=True)
 class Spectrum:
     """``frequency_hz`` (K,) and ``power`` (K,): the share of the signal's in-band variance that a
-    sinusoid of that frequency explains, 0..1 each."""
+    sinusoid of that frequency explains, about 0..1 each."""
 
     frequency_hz: np.ndarray
     power: np.ndarray
@@ -55,7 +55,7 @@ def welch_spectrum(bvp: np.ndarray, fs_hz: float) -> Spectrum:
     # Parseval on the zero-padded grid: its ordinates over-count the variance by this much
     variance = float(power[in_band].sum()) * count / max(_GRID_POINTS, count)
     share = power / variance if variance > 1e-20 else np.zeros_like(power)
-    return Spectrum(frequency, np.minimum(share, 1.0), count / fs_hz)
+    return Spectrum(frequency, share, count / fs_hz)
 
 
 def peak_hz(

@@ -1,0 +1,44 @@
+# hrd: make install, make run, make test. `make help` lists the rest.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-dev
+SOURCE ?= auto
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check lint format types quick clean
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## make .venv with hrd and everything it needs in it
+
+# scripts/install.sh says what it does, and names in one line what the system lacks.
+$(STAMP): pyproject.toml scripts/install.sh
+	@scripts/install.sh $(VENV)
+	@touch $@
+
+run: $(STAMP)  ## start the daemon and show readings (SOURCE=/dev/video0, COUNT=3 stops after three)
+	@scripts/run.sh $(BIN) "$(SOURCE)" "$(COUNT)" $(ARGS)
+
+test: check  ## lint, format, types and all tests
+
+check: lint types $(STAMP)
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMP)  ## style, format and minimum Python version
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/vermin --quiet --eval-annotations --backport typing --target=3.8- --violations --no-tips hrd
+
+types: $(STAMP)  ## static types
+	$(BIN)/mypy
+
+format: $(STAMP)  ## rewrite the code in the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove everything that make has made
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,51 @@
+"""``hrd run``: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+
+from hrd.cli.common import (
+    add_config_options,
+    add_engine_options,
+    effective_config,
+    set_up_logging,
+)
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "run",
+        help="the daemon: camera in, readings out on a UNIX socket",
+        description=(
+            "Reads a camera and offers heart-rate readings on a UNIX socket, until SIGTERM or "
+            "Ctrl-C (or the end of a video file). See them with: hrd watch."
+        ),
+        epilog="example without a camera: hrd run --source sim:bpm=72 --socket /tmp/hrd.sock",
+    )
+    parser.add_argument(
+        "--source",
+        metavar="SOURCE",
+        help=(
+            "/dev/video0, csi://0, rtsp://..., a video file (played at its own speed), "
+            "sim:bpm=72 (simulated camera), or auto (default): the first camera, else the "
+            "simulated one"
+        ),
+    )
+    parser.add_argument("--loop", action="store_true", help="play a video file again and again")
+    parser.add_argument(
+        "--socket", metavar="PATH", help="where to listen (default: /run/hrd/hrd.sock)"
+    )
+    add_engine_options(parser)
+    add_config_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    config = effective_config(args)
+    set_up_logging(config.log.level)
+    from hrd.service.daemon import serve
+
+    serve(config)
+    return 0

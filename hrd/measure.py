@@ -1,0 +1,120 @@
+"""The live pipeline over recorded video, as fast as it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional
+
+from hrd.capture.open import open_source
+from hrd.capture.source import SourceError
+from hrd.config import Config
+from hrd.engine.select import Selection
+from hrd.face.detect import FaceDetector
+from hrd.pipeline import Pipeline
+from hrd.types import PulseChunk, Reading
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one file says. Times of ``readings`` are seconds from the file's first frame."""
+
+    file: str
+    seconds: float
+    frames: int
+    fps: Optional[float]
+    engine: str
+    model: Optional[str]
+    readings: List[Reading]
+    pulse: List[PulseChunk]
+    bpm: Optional[float]
+    confidence: Optional[float]
+
+    def as_json(self) -> Dict[str, Any]:
+        """The object that ``hrd measure --json`` prints (absent, never null)."""
+        result: Dict[str, Any] = {
+            "file": self.file,
+            "seconds": round(self.seconds, 3),
+            "fps": None if self.fps is None else round(self.fps, 3),
+            "engine": self.engine,
+            "model": self.model,
+            "readings": [_reading_json(reading) for reading in self.readings],
+            "bpm": None if self.bpm is None else round(self.bpm, 1),
+            "confidence": None if self.confidence is None else round(self.confidence, 3),
+        }
+        if self.pulse:
+            result["ppg"] = [
+                {
+                    "t": round(chunk.start_s, 4),
+                    "fs_hz": chunk.fs_hz,
+                    "bvp": [round(float(value), 4) for value in chunk.bvp],
+                }
+                for chunk in self.pulse
+            ]
+        return {key: value for key, value in result.items() if value is not None}
+
+
+def measure_file(
+    path: str,
+    detector: FaceDetector,
+    selection: Selection,
+    config: Config,
+    on_frame: Optional[Callable[[float], None]] = None,
+    keep_pulse: bool = False,
+) -> Measurement:
+    """Push every frame of ``path`` through the pipeline.
+
+    ``on_frame`` gets each frame's time (for a progress bar). Raises ``SourceError`` for a file
+    that can't be read, and for a live source, which has no end.
+    """
+    readings: List[Reading] = []
+    pulse: List[PulseChunk] = []
+    engine = selection.engine
+    engine.reset()
+    pipeline = Pipeline(
+        detector, engine, config.pipeline(), on_pulse=pulse.append if keep_pulse else None
+    )
+    frames = 0
+    end_s = 0.0
+    with open_source(path, config.source.capture) as source:
+        if source.live:
+            raise SourceError(f"{path} is live and has no end; use hrd run --source {path}")
+        for frame in source:
+            frames += 1
+            end_s = frame.time_s
+            reading = pipeline.push(frame)
+            if reading is not None:
+                readings.append(reading)
+            if on_frame is not None:
+                on_frame(frame.time_s)
+    if frames == 0:
+        raise SourceError(f"{path} holds no video frame; nothing can be measured")
+    last = pipeline.finish()
+    if last is not None:
+        readings.append(last)
+    whole = pipeline.whole_clip()
+    trusted = whole is not None and whole.confidence >= config.reading.min_confidence
+    if not any(reading.bpm is not None for reading in readings):
+        trusted = False  # what was refused all along is not given in the end
+    return Measurement(
+        file=path,
+        seconds=end_s,
+        frames=frames,
+        fps=(frames - 1) / end_s if frames > 1 and end_s > 0 else None,
+        engine=engine.info.name,
+        model=engine.info.model,
+        readings=readings,
+        pulse=pulse,
+        bpm=whole.bpm if trusted and whole is not None else None,
+        confidence=whole.confidence if trusted and whole is not None else None,
+    )
+
+
+def _reading_json(reading: Reading) -> Dict[str, Any]:
+    result: Dict[str, Any] = {"t": round(reading.time_s, 3), "state": reading.state.value}
+    if reading.bpm is not None:
+        result["bpm"] = round(reading.bpm, 1)
+    if reading.confidence is not None:
+        result["confidence"] = round(reading.confidence, 3)
+    if reading.reason is not None:
+        result["reason"] = reading.reason.value
+    return result

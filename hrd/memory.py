@@ -1,0 +1,18 @@
+"""How much memory this process uses."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+
+def rss_mb() -> float:
+    """Resident memory now, in MB (10^6 bytes)."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        pages = int(file.read().split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+
+
+def peak_rss_mb() -> float:
+    """The most resident memory so far, in MB (10^6 bytes)."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1)

@@ -1,0 +1,18 @@
+"""What the tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+CLIPS = Path(__file__).resolve().parent.parent.parent / "shared" / "clips"
+
+
+@pytest.fixture(scope="session")
+def face_clip() -> Path:
+    """A real still face, 53 +- 1.5 bpm. It is no part of the product; skips where it is absent."""
+    path = CLIPS / "face.mp4"
+    if not path.is_file():
+        pytest.skip(f"the real clip {path.name} is not beside this checkout (../shared/clips)")
+    return path

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hrd.engine.base import Engine, EngineError
+from hrd.engine.card import model_path, models_dir, read_card
+from hrd.engine.onnx import OnnxEngine
+from hrd.engine.pos import PosEngine, pos_window
+from hrd.engine.select import open_engine
+from hrd.types import CROP_PX, RoiChunk
+
+FS = 30.0
+
+
+def chunk(frames: int = 240, bpm: float = 66.0, start: int = 0) -> RoiChunk:
+    rng = np.random.default_rng(3)
+    t = np.arange(frames) / FS
+    pulse = 0.01 * np.sin(2 * np.pi * bpm / 60 * t)[:, None] * np.array([0.33, 0.77, 0.53])
+    crops = np.array([150.0, 110.0, 90.0]) * (1 + pulse[:, None, None, :])
+    crops = crops + rng.standard_normal((frames, CROP_PX, CROP_PX, 3))
+    return RoiChunk(0.0, FS, crops.astype(np.float32), np.zeros(frames, bool))
+
+
+def part(whole: RoiChunk, start: int, stop: int) -> RoiChunk:
+    return RoiChunk(start / FS, FS, whole.crops[start:stop], whole.cut[start:stop])
+
+
+def engines() -> list[Engine]:
+    return [PosEngine(), OnnxEngine("student")]
+
+
+@pytest.mark.parametrize("hop", [1, 17, 30])
+@pytest.mark.parametrize("engine", engines(), ids=lambda e: e.info.name)
+def test_any_chunking_gives_the_same_signal(engine: Engine, hop: int) -> None:
+    whole = chunk()
+    whole.cut[100] = True
+    engine.reset()
+    at_once = engine.process(whole).bvp
+    engine.reset()
+    parts = [engine.process(part(whole, i, min(i + hop, 240))) for i in range(0, 240, hop)]
+    np.testing.assert_allclose(np.concatenate([p.bvp for p in parts]), at_once, atol=1e-4)
+    for i, pulse in enumerate(parts):
+        assert pulse.start_s == pytest.approx((i * hop - engine.delay_frames) / FS)
+
+
+@pytest.mark.parametrize("engine", engines(), ids=lambda e: e.info.name)
+def test_the_pulse_comes_out_at_its_rate_and_reset_forgets(engine: Engine) -> None:
+    whole = chunk(450, bpm=78.0)
+    engine.reset()
+    first = engine.process(whole).bvp
+    signal = first[engine.delay_frames + 30 :]
+    spectrum = np.abs(np.fft.rfft(signal - signal.mean(), 8192))
+    frequency = np.fft.rfftfreq(8192, 1 / FS)
+    band = (frequency > 0.7) & (frequency < 4)
+    assert 60 * frequency[band][spectrum[band].argmax()] == pytest.approx(78.0, abs=2.0)
+    engine.reset()
+    np.testing.assert_array_equal(engine.process(whole).bvp, first)
+
+
+def test_pos_survives_a_step_of_the_level_at_a_cut() -> None:
+    whole = chunk(300)
+    stepped = RoiChunk(0.0, FS, whole.crops.copy(), whole.cut.copy())
+    stepped.crops[150:] *= np.array([1.3, 0.8, 1.1], np.float32)
+    stepped.cut[150] = True
+    clean, bridged = PosEngine().process(whole).bvp, PosEngine().process(stepped).bvp
+    assert np.corrcoef(clean[60:], bridged[60:])[0, 1] > 0.97
+
+
+def test_pos_of_constant_colour_is_silent() -> None:
+    assert not pos_window(np.tile([150.0, 110.0, 90.0], (48, 1))).any()
+
+
+def test_auto_takes_the_network_and_says_why() -> None:
+    selection = open_engine("auto")
+    assert selection.engine.info.name == "onnx"
+    assert selection.why.startswith("ONNX Runtime on")
+    assert selection.engine.info.provider in ("cpu", "cuda")
+
+
+def test_auto_falls_back_to_pos_and_says_why(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("hrd.engine.card.models_dir", lambda: tmp_path)
+    selection = open_engine("auto")
+    assert selection.engine.info.name == "pos"
+    assert "there is no model" in selection.why
+
+
+def test_a_model_that_the_user_named_is_never_replaced_in_silence(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="there is no model"):
+        open_engine("auto", str(tmp_path / "mine.onnx"))
+
+
+def test_corrupt_model_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(models_dir().joinpath("student.onnx").read_bytes()[:5000])
+    with pytest.raises(EngineError, match="not a readable ONNX model"):
+        OnnxEngine(str(path))
+    path.write_text("hello")
+    with pytest.raises(EngineError, match="not a readable ONNX model"):
+        OnnxEngine(str(path))
+    with pytest.raises(EngineError, match="is not a file"):
+        OnnxEngine(str(tmp_path))
+
+
+def _foreign_model(path: Path, shape: list[object], metadata: dict[str, str]) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["frames"], ["bvp"], axes=[1, 2, 3], keepdims=0)],
+        "g",
+        [helper.make_tensor_value_info("frames", kind, shape)],
+        [helper.make_tensor_value_info("bvp", kind, [shape[0]])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=7)
+    helper.set_model_props(model, metadata)
+    path.write_bytes(model.SerializeToString())
+
+
+def _good_metadata() -> dict[str, str]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(model_path("student")))
+    return dict(session.get_modelmeta().custom_metadata_map)
+
+
+def test_model_of_another_kind_or_shape_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.onnx"
+    _foreign_model(path, ["T", 3, 36, 36], {})
+    with pytest.raises(EngineError, match="contract absent"):
+        OnnxEngine(str(path))
+    _foreign_model(path, ["T", 3, 72, 72], _good_metadata())
+    with pytest.raises(EngineError, match="72"):
+        OnnxEngine(str(path))
+    _foreign_model(path, [128, 3, 36, 36], _good_metadata())
+    with pytest.raises(EngineError, match="fixed to chunks of 128"):
+        OnnxEngine(str(path))
+    _foreign_model(path, ["T", 3, 36, 36], {**_good_metadata(), "hrd.fs_hz": "25"})
+    with pytest.raises(EngineError, match="hrd.fs_hz=25"):
+        OnnxEngine(str(path))
+    _foreign_model(path, ["T", 3, 36, 36], _good_metadata())
+    assert len(OnnxEngine(str(path)).process(chunk(30)).bvp) == 30
+
+
+def test_cuda_is_refused_where_it_is_not() -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    with pytest.raises(EngineError, match="no CUDA"):
+        OnnxEngine("student", provider="cuda")
+
+
+def test_unreadable_card_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text("[1]")
+    assert read_card(tmp_path / "m.onnx") == {}
+    assert read_card(tmp_path / "absent.onnx") == {}
