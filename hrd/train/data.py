@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hrd.normalise import NormaliserState, normalise
-from hrd.train.memory import keep_freed_memory
+from hrd.train.allocator import keep_freed_memory
 from hrd.train.shards import open_shards
 from hrd.types import CROP_PX
 
@@ -291,7 +291,7 @@ def loader(stream: BatchStream, first_step: int, steps: int, workers: int) -> Da
     return DataLoader(
         stream,
         batch_size=None,
-        sampler=range(first_step, steps),  # type: ignore[arg-type]
+        sampler=range(first_step, steps),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_one_thread if workers else None,

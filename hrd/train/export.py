@@ -30,6 +30,7 @@ from hrd.train.models import (
     Spatial,
     Temporal,
     count_params,
+    geometries,
     macs_per_frame,
     state_bytes,
     state_shapes,
@@ -121,9 +122,9 @@ def build_onnx(model: PulseNet, metadata: Dict[str, str]) -> onnx.ModelProto:
     ]
     outputs = [helper.make_tensor_value_info("bvp", TensorProto.FLOAT, ["T"])]
     for k, (channels, frames, places) in enumerate(state_shapes(model.spec)):
-        shape = [1, channels, frames, places]
-        inputs.append(helper.make_tensor_value_info(f"state_{k}", TensorProto.FLOAT, shape))
-        outputs.append(helper.make_tensor_value_info(f"next_state_{k}", TensorProto.FLOAT, shape))
+        dims = [1, channels, frames, places]
+        inputs.append(helper.make_tensor_value_info(f"state_{k}", TensorProto.FLOAT, dims))
+        outputs.append(helper.make_tensor_value_info(f"next_state_{k}", TensorProto.FLOAT, dims))
 
     x = "frames"
     by_place = False  # x is (1, C, T, H*W) instead of (T, C, H, W)
@@ -133,11 +134,10 @@ def build_onnx(model: PulseNet, metadata: Dict[str, str]) -> onnx.ModelProto:
         name = graph.reshape(name, [channels, -1, side, side])
         return graph.add("Transpose", [name], perm=[1, 0, 2, 3])
 
-    for module in model.layers:
+    for module, geometry in zip(model.layers, geometries(model.spec)):
         if isinstance(module, AttentionPool):
-            channels = module.score.in_channels
             if by_place:
-                x = frames_first(x, channels, side)
+                x = frames_first(x, module.score.in_channels, geometry.in_side)
                 by_place = False
             weight = graph.constant(module.score.weight.detach().cpu().numpy(), "weight")
             assert module.score.bias is not None
@@ -145,15 +145,15 @@ def build_onnx(model: PulseNet, metadata: Dict[str, str]) -> onnx.ModelProto:
             score = graph.add("Sigmoid", [graph.add("Conv", [x, weight, bias])])
             weighed = graph.add("ReduceSum", [graph.add("Mul", [x, score])], axes=[2, 3])
             total = graph.add("ReduceSum", [score], axes=[2, 3])
-            total = graph.add("Add", [total, graph.constant(np.float32([[[[1e-3]]]]), "small")])
+            total = graph.add(
+                "Add", [total, graph.constant(np.full((1, 1, 1, 1), 1e-3, np.float32), "small")]
+            )
             x = graph.add("Div", [weighed, total])
-            side = 1
             continue
         assert isinstance(module, ConvLayer)
         layer, shape = module.layer, module.shape
         kernel, offset = _folded(module)
         weight, bias = graph.constant(kernel, "weight"), graph.constant(offset, "bias")
-        side = shape.out_side
         if isinstance(layer, Spatial):
             if by_place:
                 x = frames_first(x, shape.in_channels, shape.in_side)

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from hrd.errors import HrdError
+from hrd.train.allocator import keep_freed_memory
 from hrd.train.data import Augmentation, Batch, BatchStream, ClipStore, loader
 from hrd.train.distill import (
     DistillWeights,
@@ -27,7 +28,6 @@ from hrd.train.distill import (
 )
 from hrd.train.evaluate import Scores, score
 from hrd.train.losses import LossWeights, pulse_loss
-from hrd.train.memory import keep_freed_memory
 from hrd.train.models import SPECS, NetSpec, PulseNet, Spatial, Temporal, count_params
 from hrd.types import MODEL_FS_HZ
 

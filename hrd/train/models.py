@@ -80,12 +80,12 @@ class NetSpec:
 
     def delay_after(self, index: int) -> int:
         """How far the output of layer ``index`` lags the network's input, in frames."""
-        return sum(l.lag for l in self.layers[: index + 1] if isinstance(l, Temporal))
+        return sum(x.lag for x in self.layers[: index + 1] if isinstance(x, Temporal))
 
     @property
     def view_frames(self) -> int:
         """How many input frames one output sample is made of (temporal receptive field)."""
-        return 1 + sum(l.state_frames for l in self.layers if isinstance(l, Temporal))
+        return 1 + sum(x.state_frames for x in self.layers if isinstance(x, Temporal))
 
 
 @dataclass(frozen=True)
