@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Estimate:
     confidence: float
     snr_db: float
     window_s: float
+    features: Tuple[float, ...]
+    """What the confidence was computed from, in the order of ``confidence.FEATURES``."""
 
 
 class HeartRateEstimator:
@@ -89,5 +91,6 @@ class HeartRateEstimator:
         )
         bpm = 0.5 * (point.bpm + own)
         snr = snr_db(spectrum, bpm / 60.0)
-        confidence = self._calibration.confidence(features(point.mass, snr, self.window_s))
-        return Estimate(bpm, confidence, snr, self.window_s)
+        evidence = features(point.mass, snr, self.window_s)
+        confidence = self._calibration.confidence(evidence)
+        return Estimate(bpm, confidence, snr, self.window_s, evidence)

@@ -66,8 +66,8 @@ class WholeClip:
         snr = snr_db(spectrum, bpm / 60.0)
         # the calibration was fitted on live windows, up to 12 s long: no more credit than that
         window_s = min(spectrum.duration_s, 12.0)
-        confidence = self._calibration.confidence(features(point.mass, snr, window_s))
-        return Estimate(bpm, confidence, snr, seconds)
+        evidence = features(point.mass, snr, window_s)
+        return Estimate(bpm, self._calibration.confidence(evidence), snr, seconds, evidence)
 
     def _spectrum(self) -> Optional[Spectrum]:
         if self._count < MIN_SIGNAL_S * self._fs_hz or self._count == 0:

@@ -1,0 +1,120 @@
+"""The daemon as it runs: a process of its own, read through its socket by another."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Iterator, List
+
+import jsonschema
+import pytest
+
+from hrd.client import Client
+from hrd.protocol import load_schema
+
+HRD = [sys.executable, "-m", "hrd"]
+VALIDATOR = jsonschema.Draft202012Validator(load_schema())
+
+
+class Running:
+    """A daemon in a process of its own."""
+
+    def __init__(self, folder: Path, *argv: str) -> None:
+        self.socket = str(folder / "hrd.sock")
+        self.process = subprocess.Popen(
+            [*HRD, "run", "--socket", self.socket, *argv], stderr=subprocess.PIPE, text=True
+        )
+
+    def client(self) -> Client:
+        deadline_s = time.monotonic() + 60
+        while not os.path.exists(self.socket):
+            assert self.process.poll() is None, self.process.stderr.read()  # type: ignore[union-attr]
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        return Client(self.socket, timeout_s=60)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("d")
+
+
+def running(folder: Path, *argv: str) -> Iterator[Running]:
+    daemon = Running(folder, *argv)
+    try:
+        yield daemon
+    finally:
+        daemon.process.kill()
+        daemon.process.wait()
+
+
+@pytest.fixture
+def simulated(folder: Path) -> Iterator[Running]:
+    yield from running(folder, "--source", "sim:bpm=72,seed=5")
+
+
+@pytest.mark.slow
+def test_simulated_face_is_read_through_the_socket(simulated: Running) -> None:
+    readings: List[float] = []
+    with simulated.client() as client:
+        for message in client.messages(ppg=True):
+            VALIDATOR.validate(message)
+            if message["class"] == "HR":
+                assert abs(message["time"] - time.time()) < 5
+                if message["state"] == "tracking":
+                    readings.append(message["bpm"])
+            if len(readings) == 3:
+                break
+    assert readings == pytest.approx([72, 72, 72], abs=2)
+    with simulated.client() as client:
+        status = client.status()
+    VALIDATOR.validate(status)
+    assert status["engine"]["name"] == "onnx"
+    assert "ONNX Runtime on" in status["engine"]["reason"]
+    assert status["model"]["name"] == "student"
+    assert status["fps"] == pytest.approx(30, abs=2)
+    assert simulated.stop() == 0
+    assert not os.path.exists(simulated.socket)
+
+
+@pytest.mark.slow
+def test_the_real_clip_through_the_live_daemon(folder: Path, face_clip: Path) -> None:
+    for daemon in running(folder, "--source", str(face_clip)):
+        daemon.client().close()
+        watch = [*HRD, "watch", "--socket", daemon.socket, "--json", "--tracking", "--count", "2"]
+        lines = subprocess.run(watch, capture_output=True, text=True, timeout=60, check=True).stdout
+        messages = [json.loads(line) for line in lines.splitlines()]
+        for message in messages:
+            VALIDATOR.validate(message)
+        assert [m["bpm"] for m in messages if "bpm" in m] == pytest.approx([53, 53], abs=3)
+        assert daemon.process.wait(30) == 0  # the end of a file is the end of the daemon
+        assert not os.path.exists(daemon.socket)
+
+
+def test_sigterm_ends_it_while_it_warms_up(folder: Path) -> None:
+    for daemon in running(folder, "--source", "sim:", "--engine", "pos"):
+        daemon.client().close()
+        assert daemon.stop() == 0
+        assert not os.path.exists(daemon.socket)
+
+
+def test_without_a_camera_the_simulated_one_is_used_and_said_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from hrd.service import daemon
+
+    monkeypatch.setattr(daemon, "first_camera", lambda: None)
+    assert daemon.resolve_source("auto").startswith("sim:")
+    assert "SIMULATED" in caplog.text
+    monkeypatch.setattr(daemon, "first_camera", lambda: "/dev/video3")
+    assert daemon.resolve_source("auto") == "/dev/video3"
+    assert daemon.resolve_source("x.mp4") == "x.mp4"
