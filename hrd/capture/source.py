@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import Iterator, Optional
+from typing import Iterator, Optional, TypeVar
 
 from hrd.errors import HrdError
 from hrd.types import Frame
+
+_Source = TypeVar("_Source", bound="FrameSource")
 
 
 class SourceError(HrdError):
@@ -52,7 +54,7 @@ class FrameSource(abc.ABC):
                 return
             yield frame
 
-    def __enter__(self) -> FrameSource:
+    def __enter__(self: _Source) -> _Source:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -1,0 +1,56 @@
+"""Which source a ``--source`` means."""
+
+from __future__ import annotations
+
+import re
+
+from hrd.capture.devices import first_camera
+from hrd.capture.options import CaptureOptions
+from hrd.capture.source import FrameSource, SourceError
+
+__all__ = ["CaptureOptions", "first_camera", "open_source"]
+
+_STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
+
+
+def open_source(spec: str, options: CaptureOptions) -> FrameSource:
+    """Open what ``spec`` names; raises ``SourceError`` in one sentence where that fails.
+
+    ``/dev/videoN``: V4L2 camera. ``csi://N``: Jetson CSI camera. ``rtsp://``, ``http://``: live
+    stream. ``sim:...``: simulated camera. ``file://`` or anything else: path of a video file.
+    Sources that are not ``live`` (files, the simulated camera) can be wrapped in ``PacedSource``.
+    """
+    if not spec:
+        raise SourceError("The source is empty: name a camera such as /dev/video0 or a file.")
+    if re.fullmatch(r"/dev/video\d+", spec) or spec.startswith(("/dev/v4l/", "v4l2://")):
+        from hrd.capture.v4l2 import V4l2Source
+
+        return V4l2Source(spec[len("v4l2://") :] if spec.startswith("v4l2://") else spec, options)
+    if spec.startswith("sim:"):
+        from hrd.capture.simulated import SimulatedSource
+
+        return SimulatedSource.parse(spec)
+    scheme, separator, rest = spec.partition("://")
+    if not separator or "/" in scheme:
+        return _open_file(spec, spec)
+    scheme = scheme.lower()
+    if scheme == "csi":
+        from hrd.capture.csi import CsiSource
+
+        return CsiSource(spec, options)
+    if scheme in _STREAM_SCHEMES:
+        from hrd.capture.stream import StreamSource
+
+        return StreamSource(spec, options)
+    if scheme == "file":
+        return _open_file(rest, spec)
+    raise SourceError(
+        f"A source of the kind {scheme}:// is not known: "
+        "use /dev/video0, csi://0, rtsp://..., sim:bpm=72 or a video file."
+    )
+
+
+def _open_file(path: str, spec: str) -> FrameSource:
+    from hrd.capture.video import VideoFileSource
+
+    return VideoFileSource(path, spec)

@@ -1,0 +1,135 @@
+"""A camera server in a thread: enough of RTSP 1.0 (RFC 2326) to feed one reader over TCP."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from fractions import Fraction
+from typing import Callable, List, Optional
+
+import av
+
+from tests.video_making import picture
+
+SDP = (
+    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
+    "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\n"
+    "a=control:track0\r\n"
+)
+
+
+def rtp_frames(levels: List[int], fps: int = 30) -> List[List[bytes]]:
+    """The RTP packets (RFC 6184) of each frame, as FFmpeg's own muxer makes them."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(0.05)
+        url = f"rtp://127.0.0.1:{receiver.getsockname()[1]}"
+        frames: List[List[bytes]] = []
+        with av.open(url, "w", format="rtp") as container:
+            stream = container.add_stream(
+                "libx264", rate=fps, options={"tune": "zerolatency", "g": "5", "forced-idr": "1"}
+            )
+            stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+            for index, level in enumerate(levels):
+                frame = av.VideoFrame.from_ndarray(picture(level=level), format="rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, fps)
+                packets: List[bytes] = []
+                for packet in stream.encode(frame):
+                    container.mux(packet)
+                while not packets or not packets[-1][1] & 0x80:  # the marker ends a frame
+                    packets.append(receiver.recv(65536))
+                frames.append(packets)
+    return frames
+
+
+class RtspServer:
+    """Serves ``play`` to the first reader; ``status`` other than 200 answers DESCRIBE with it.
+
+    ``play(send, gone)`` runs after PLAY: ``send(frame)`` sends one frame's packets, ``gone`` is
+    set when the server is being shut down.
+    """
+
+    def __init__(
+        self,
+        play: Optional[Callable[[Callable[[List[bytes]], None], threading.Event], object]] = None,
+        status: str = "200 OK",
+        sdp: str = SDP,
+        answers: bool = True,
+    ) -> None:
+        self._play = play
+        self._status = status
+        self._sdp = sdp
+        self._answers = answers
+        self._gone = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(30)
+        self.transport = ""
+        self.url = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/live"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> RtspServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._gone.set()
+        self._listener.close()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def _serve(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        with connection:
+            connection.settimeout(0.1)
+            try:
+                self._talk(connection)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+
+    def _talk(self, connection: socket.socket) -> None:
+        text = b""
+        while not self._gone.is_set():
+            try:
+                received = connection.recv(4096)
+            except socket.timeout:
+                continue
+            if not received:
+                return
+            text += received
+            while b"\r\n\r\n" in text:
+                request, text = text.split(b"\r\n\r\n", 1)
+                if self._answers and self._answer(connection, request.decode()) == "PLAY":
+                    if self._play is not None:
+                        self._play(lambda frame: self._send(connection, frame), self._gone)
+                    return
+
+    def _answer(self, connection: socket.socket, request: str) -> str:
+        lines = request.split("\r\n")
+        method = lines[0].split(" ")[0]
+        headers = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
+        status, body, extra = "200 OK", "", ""
+        if method == "OPTIONS":
+            extra = "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
+        elif method == "DESCRIBE":
+            status = self._status
+            if status.startswith("200"):
+                body, extra = self._sdp, "Content-Type: application/sdp\r\n"
+        elif method == "SETUP":
+            self.transport = headers["Transport"]
+            extra = f"Transport: {self.transport}\r\nSession: 1\r\n"
+        elif method == "PLAY":
+            extra = "Session: 1\r\n"
+        reply = f"RTSP/1.0 {status}\r\nCSeq: {headers['CSeq']}\r\n{extra}"
+        if body:
+            reply += f"Content-Length: {len(body)}\r\n"
+        connection.sendall(f"{reply}\r\n{body}".encode())
+        return method
+
+    @staticmethod
+    def _send(connection: socket.socket, frame: List[bytes]) -> None:
+        for packet in frame:
+            connection.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)

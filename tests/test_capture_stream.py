@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import http.server
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from hrd.capture.options import CaptureOptions
+from hrd.capture.source import SourceError
+from hrd.capture.stream import StreamSource, without_password
+from tests.rtsp_server import RtspServer, rtp_frames
+from tests.video_making import level_of, make_sound, make_video, picture
+
+OPTIONS = CaptureOptions(open_timeout_s=10.0, read_timeout_s=5.0)
+IMPATIENT = CaptureOptions(open_timeout_s=0.5, read_timeout_s=0.5)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Three seconds of RTP, the picture growing lighter by one grey level a frame."""
+    return rtp_frames([20 + i for i in range(90)])
+
+
+def in_bursts(frames, then=None):
+    """Three frames at a time, ten times a second: arrival tells little of the capture."""
+
+    def play(send, gone):
+        for index, frame in enumerate(frames):
+            send(frame)
+            if index % 3 == 2 and gone.wait(0.1):
+                return
+        if then is not None:
+            then(gone)
+
+    return play
+
+
+def test_rtsp_frames_have_the_times_of_their_pts(frames):
+    play = in_bursts(frames, lambda gone: gone.wait(30))
+    with RtspServer(play) as server, StreamSource(server.url, OPTIONS) as source:
+        assert (source.info.kind, source.live) == ("stream", True)
+        assert (source.info.width_px, source.info.height_px) == (96, 64)
+        got = [source.read() for _ in range(40)]
+        now_s = time.monotonic()
+    assert "RTP/AVP/TCP" in server.transport
+    levels = np.array([level_of(f.image) for f in got])
+    times_s = np.array([f.time_s for f in got])
+    assert (np.diff(times_s) > 0).all()
+    assert times_s[-1] <= now_s
+    assert np.median(np.diff(times_s)) == pytest.approx(1 / 30, abs=1e-3)
+    # each picture bears its number: what is 30 numbers later was taken a second later
+    rate = np.polyfit(times_s - times_s[0], levels, 1)[0]
+    assert rate == pytest.approx(30.0, rel=0.1)
+    assert [f.index for f in got] == list(range(40))
+    assert got[0].image.flags["C_CONTIGUOUS"]
+
+
+def test_a_server_that_hangs_up_is_a_failure(frames):
+    with RtspServer(in_bursts(frames[:60])) as server:
+        source = StreamSource(server.url, OPTIONS)
+        with pytest.raises(SourceError, match=r"(ended|was lost).*: check the camera"):
+            for _ in source:
+                pass
+    source.close()
+    source.close()
+    with pytest.raises(SourceError, match="is closed"):
+        source.read()
+
+
+def test_a_server_that_falls_silent_is_a_failure(frames):
+    play = in_bursts(frames[:60], lambda gone: gone.wait(30))
+    options = CaptureOptions(read_timeout_s=0.5)
+    with RtspServer(play) as server:
+        source = StreamSource(server.url, options)
+        with pytest.raises(SourceError, match=r"sent nothing for 0\.5 s"):
+            for _ in source:
+                pass
+        source.close()
+
+
+def test_a_server_that_never_answers_is_a_failure():
+    silent = RtspServer(answers=False)
+    with silent, pytest.raises(SourceError, match=r"did not answer within 0\.5 s"):
+        StreamSource(silent.url, IMPATIENT)
+
+
+def test_a_server_that_plays_nothing_is_a_failure():
+    idle = RtspServer(lambda send, gone: gone.wait(30))
+    with idle, pytest.raises(SourceError, match=r"0\.5 s: check"):
+        StreamSource(idle.url, IMPATIENT)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("401 Unauthorized", "another user or password"),
+        ("404 Not Found", "no such stream"),
+        ("500 Internal Server Error", "cannot be opened"),
+    ],
+)
+def test_refusals_are_told_apart_and_keep_the_password(status, said):
+    with RtspServer(status=status) as server:
+        url = server.url.replace("rtsp://", "rtsp://admin:secret@")
+        with pytest.raises(SourceError, match=said) as caught:
+            StreamSource(url, OPTIONS)
+    message = str(caught.value)
+    assert "secret" not in message
+    assert server.url in message
+    assert "\n" not in message
+    assert message.endswith(".")
+
+
+def test_nobody_there():
+    with RtspServer() as server:
+        pass
+    with pytest.raises(SourceError, match="cannot be opened"):
+        StreamSource(server.url, OPTIONS)
+
+
+def test_password_is_cut_out_of_addresses():
+    assert without_password("rtsp://u:p@cam/1") == "rtsp://cam/1"
+    assert without_password("rtsp://cam/1?a=b@c") == "rtsp://cam/1?a=b@c"
+
+
+# HTTP
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """/mjpeg: a webcam of the old kind; anything else: a file of the server's folder."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        if self.path == "/mjpeg":
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            try:
+                self.send_pictures()
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            return
+        path = self.server.folder / self.path[1:]  # type: ignore[attr-defined]
+        if not path.exists():
+            self.send_error(404)
+            return
+        data = path.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        try:
+            self.wfile.write(data)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def send_pictures(self) -> None:
+        for index in range(50):
+            bgr = cv2.cvtColor(picture(level=20 + 4 * index), cv2.COLOR_RGB2BGR)
+            jpeg = cv2.imencode(".jpg", bgr)[1].tobytes()
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            self.wfile.write(head.encode() + jpeg + b"\r\n")
+            if self.server.gone.wait(0.1):  # type: ignore[attr-defined]
+                return
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web(tmp_path):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.folder, server.gone = tmp_path, threading.Event()  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.gone.set()  # type: ignore[attr-defined]
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_http_mjpeg_is_stamped_at_arrival(web):
+    # 10 pictures a second, which FFmpeg would number as if they were 25
+    with StreamSource(f"{web}/mjpeg", OPTIONS) as source:
+        got = [source.read() for _ in range(8)]
+    levels = np.array([level_of(f.image) for f in got])
+    times_s = np.array([f.time_s for f in got])
+    assert (np.diff(times_s) > 0).all()
+    rate = np.polyfit(times_s - times_s[0], levels, 1)[0]
+    assert rate == pytest.approx(40.0, rel=0.25)
+
+
+def test_a_recording_behind_an_address_is_not_live(web, tmp_path):
+    make_video(tmp_path / "a.mp4", list(range(0, 2000, 40)), options={"movflags": "faststart"})
+    with pytest.raises(SourceError, match="is a recording"):
+        StreamSource(f"{web}/a.mp4", OPTIONS)
+
+
+def test_sound_behind_an_address_is_no_picture(web, tmp_path):
+    make_sound(tmp_path / "a.mp4")
+    with pytest.raises(SourceError, match="carries no picture"):
+        StreamSource(f"{web}/a.mp4", OPTIONS)
+
+
+def test_no_such_page(web):
+    with pytest.raises(SourceError, match="no such stream"):
+        StreamSource(f"{web}/b.mp4", OPTIONS)
