@@ -314,3 +314,25 @@ def run_onnx(content: bytes, frames: np.ndarray, chunks: Sequence[int]) -> np.nd
         feed = {name: results[f"next_{name}"] for name in feed}
         start, turn = start + length, turn + 1
     return np.concatenate(parts)
+
+
+def describe_training(content: Dict[str, Any], command: Optional[str] = None) -> Dict[str, Any]:
+    """What the card says of how a network came to be, from its checkpoint's content."""
+    config = content["config"]
+    if command is None:
+        command = f"hrd train {config['network']} --seed {config['seed']} --steps {content['step']}"
+        command += f" --batch {config['batch_clips']} --clips {content['clips']}"
+        if config["teacher"]:
+            command += f" --distill {config['teacher']}"
+    return {
+        "command": command,
+        "data": "clips drawn by hrd.train.generator; no recording of any person",
+        "clips": content["clips"],
+        "steps": content["step"],
+        "clips_drawn": content["step"] * config["batch_clips"],
+        "minutes": round(content["seconds"] / 60.0, 1),
+        "seed": config["seed"],
+        "distilled": bool(config["teacher"]),
+        "learning_rate": config["learning_rate"],
+        "precision": "bfloat16 autocast" if config["bf16"] else "float32",
+    }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import logging
 import math
 import os
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -32,6 +33,8 @@ from hrd.train.models import SPECS, NetSpec, PulseNet, Spatial, Temporal, count_
 from hrd.types import MODEL_FS_HZ
 
 logger = logging.getLogger(__name__)
+
+_PATIENCE = datetime.timedelta(hours=24)  # the first process may have to draw all clips
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,16 @@ def _place(device: str) -> _Place:
     else:
         chosen = torch.device(device)
     if ranks > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        torch.distributed.init_process_group(
+            "nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE
+        )
     return _Place(rank, ranks, chosen)
+
+
+def meet(device: str) -> None:
+    """Wait until every process of a ``torchrun`` launch has come here."""
+    if _place(device).ranks > 1:
+        torch.distributed.barrier()
 
 
 class Trainee(nn.Module):
@@ -415,7 +426,7 @@ __all__ = [
     "learning_rate",
     "load_checkpoint",
     "load_network",
-    "replace",
+    "meet",
     "save_atomically",
     "train",
 ]

@@ -1,0 +1,193 @@
+"""``hrd train``: make a teacher or a student from drawn clips."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+_DATA = "data/train"
+_VALIDATION = "data/validation"
+_VALIDATION_FRAMES = 400  # leaves a 10-s window after warm-up and delay
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train the teacher or the student on drawn faces (needs: pip install hrd[train])",
+        description=(
+            "Trains a network on video that hrd draws itself: no recording of any person is "
+            "used. The first run draws the clips (about one a second and core) and keeps them; "
+            "the run itself can be stopped at any time and goes on with --resume. Train the "
+            "teacher first, then a student with --distill TEACHER; a student without --distill "
+            "shows what distillation was worth. Every run writes last.pt, history.jsonl and "
+            "curves.png under --out; hrd export makes an ONNX model of last.pt."
+        ),
+        epilog=(
+            "examples:\n"
+            "  hrd train teacher --clips 20000 --steps 20000\n"
+            "  hrd train student --distill runs/teacher/last.pt\n"
+            "  hrd train student --seed 1 --out runs/student-1 --minutes 30\n"
+            "  torchrun --nproc_per_node 4 -m hrd train teacher --device cuda"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("network", choices=("teacher", "student"), help="which network")
+    parser.add_argument(
+        "--distill",
+        metavar="TEACHER",
+        help="checkpoint (last.pt) of a trained teacher to learn from as well",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        default=_DATA,
+        help=f"folder of training clips, filled if it holds fewer than --clips ({_DATA})",
+    )
+    parser.add_argument(
+        "--clips",
+        type=int,
+        default=5000,
+        metavar="N",
+        help="how many training clips to have (5000); 0 takes what is there",
+    )
+    parser.add_argument(
+        "--validation",
+        metavar="DIR",
+        default=_VALIDATION,
+        help=f"folder of validation clips, drawn from other seeds ({_VALIDATION})",
+    )
+    parser.add_argument(
+        "--validation-clips", type=int, default=150, metavar="N", help="how many of them (150)"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="where the run is written (runs/teacher or runs/student)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run under --out")
+    parser.add_argument("--steps", type=int, metavar="N", help="batches to train for")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=0.0,
+        metavar="M",
+        help="stop after this long at the latest; the learning rate falls accordingly",
+    )
+    parser.add_argument("--batch", type=int, default=8, metavar="N", help="clips per batch (8)")
+    parser.add_argument("--learning-rate", type=float, metavar="R", help="the highest one")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of the first weights (0)"
+    )
+    parser.add_argument(
+        "--data-seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the order and variation of the clips (0)",
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="what computes (cpu)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, metavar="N", help="processes that prepare batches (2)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="threads of the CPU that computes (default: all cores)",
+    )
+    parser.add_argument(
+        "--float32",
+        action="store_true",
+        help="compute in float32 throughout (default: bfloat16 where it is safe)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw what is missing, then train."""
+    import logging
+    import os
+
+    from hrd.cli.common import set_up_logging
+    from hrd.errors import HrdError, UsageError
+
+    if args.distill and args.network == "teacher":
+        raise UsageError("--distill is for the student: a teacher has nobody to learn from")
+    for name, least in (("clips", 0), ("validation_clips", 0), ("batch", 1), ("workers", 0)):
+        if getattr(args, name) < least:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least {least}")
+    if args.steps is not None and args.steps < 1:
+        raise UsageError(f"--steps must be at least 1, not {args.steps}")
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise HrdError(
+            f"training needs PyTorch ({error}); install it with: pip install hrd[train]"
+        ) from error
+
+    from hrd.train.data import ShardStore
+    from hrd.train.loop import meet, train
+    from hrd.train.recipes import STUDENT_RUN, TEACHER_RUN, override
+
+    set_up_logging("info")
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    config = override(
+        TEACHER_RUN if args.network == "teacher" else STUDENT_RUN,
+        data=args.data,
+        validation=args.validation if args.validation_clips else "",
+        out=args.out or f"runs/{args.network}",
+        teacher=args.distill or "",
+        steps=args.steps,
+        minutes=args.minutes,
+        batch_clips=args.batch,
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+        data_seed=args.data_seed,
+        device=args.device,
+        workers=args.workers,
+        threads=args.threads or os.cpu_count() or 1,
+        bf16=not args.float32,
+    )
+    if (Path(config.out) / "last.pt").exists() and not args.resume:
+        raise UsageError(
+            f"{config.out} already holds a run; add --resume to go on with it, or choose another "
+            "--out"
+        )
+    _draw_what_is_missing(args)
+    meet(config.device)
+    store = ShardStore(Path(config.data))
+    validation = ShardStore(Path(config.validation)) if config.validation else None
+    result = train(config, store, validation, resume=args.resume)
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"{result.checkpoint}: {result.steps} steps, {result.minutes:.1f} minutes")
+        if result.scores is not None:
+            print(
+                f"validation: MAE {result.scores.mae_bpm:.2f} bpm, r {result.scores.pearson:.3f}, "
+                f"{100 * result.scores.within_5:.0f} % within 5 bpm"
+            )
+        print(f"next: hrd export {result.checkpoint} --out models/{args.network}.onnx")
+    return 0
+
+
+def _draw_what_is_missing(args: argparse.Namespace) -> None:
+    """The first process of a launch draws clips; the others wait for it."""
+    import os
+
+    from hrd.train.generator import FIRST_TRAINING_SEED, VALIDATION_SEEDS, Recipe
+    from hrd.train.shards import write_shards
+
+    if int(os.environ.get("RANK", "0")) != 0:
+        return
+    workers = max(1, args.workers)
+    if args.clips:
+        write_shards(Path(args.data), FIRST_TRAINING_SEED, args.clips, workers=workers)
+    if args.validation_clips:
+        write_shards(
+            Path(args.validation),
+            VALIDATION_SEEDS.start,
+            args.validation_clips,
+            Recipe(frames=_VALIDATION_FRAMES),
+            workers=workers,
+        )
