@@ -1,3 +1,20 @@
 """hrd: a real-time heart-rate daemon for NVIDIA Jetson Nano."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+__all__ = ["Client", "ClientError", "HeartRate", "__version__"]
+
+if TYPE_CHECKING:
+    from hrd.client import Client, ClientError, HeartRate
+else:
+
+    def __getattr__(name: str) -> object:
+        # On first use: whoever imports hrd.types pays nothing for the client.
+        if name in __all__:
+            from hrd import client
+
+            return getattr(client, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
