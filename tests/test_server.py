@@ -341,6 +341,20 @@ def test_many_clients_one_encoding(
     eventually(lambda: server.stats()["connected"] == 0, "all have gone")
 
 
+def test_requests_and_connections_are_rationed(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [1000.0]
+    monkeypatch.setattr(server_module.time, "monotonic", lambda: now_s[0])
+    server = SocketServer(path, "1.2.3")
+    try:
+        for _ in range(3):
+            assert [server._may_work(1) for _ in range(65)] == [True] * 64 + [False]
+            assert not server._may_work(1)
+            now_s[0] += 0.021
+        assert [server._may_work(4) for _ in range(17)] == [True] * 16 + [False]
+    finally:
+        server.close()
+
+
 def test_no_more_clients_than_allowed(
     serve: Serve, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -226,7 +226,9 @@ class SocketServer:
             self._release()
 
     def _turn(self) -> None:
-        for key, events in self._selector.select(self._timeout_s()):
+        ready = self._selector.select(self._timeout_s())
+        self._deliver()  # first, so that what a new client gets is the newest
+        for key, events in ready:
             if key.data is None:
                 self._drain_wake_pipe()
             elif isinstance(key.data, Listener):
