@@ -7,7 +7,7 @@ from typing import Dict, List, Sequence, Tuple
 
 _PANELS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
     ("loss", ("loss",)),
-    ("parts of the loss", ("pearson", "rate", "silence", "features", "to_teacher")),
+    ("parts of the loss", ("pearson", "rate", "error", "silence", "features", "to_teacher")),
     ("validation: error of the rate, bpm", ("val_mae_bpm", "val_median_error_bpm")),
     ("validation: Pearson's r, share within 5 bpm", ("val_pearson", "val_within_5")),
 )

@@ -155,7 +155,12 @@ class Trainee(nn.Module):
         rate = batch.bpm[:, skip - delay : signal.shape[1] - delay].mean(1)
         parts = pulse_loss(output, reference, rate, batch.has_pulse, MODEL_FS_HZ, config.loss)
         total = parts.total
-        logged = {"pearson": parts.pearson, "rate": parts.rate, "silence": parts.silence}
+        logged = {
+            "pearson": parts.pearson,
+            "rate": parts.rate,
+            "error": parts.error,
+            "silence": parts.silence,
+        }
         if known is not None and self.features is not None:
             # both signals on the input's time axis, from the later delay on
             lag = delay - self.features.teacher.delay_frames

@@ -12,7 +12,6 @@ from typing import Tuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 BAND_BPM = (40.0, 200.0)
 _STEP_BPM = 1.0
@@ -79,18 +78,18 @@ class LossWeights:
     """Weights of the parts of the loss against the reference (negPearson has 1)."""
 
     rate: float = 0.15
-    scale: float = 0.02  # holds the deviation of signals with a pulse near 1
-    silence: float = 0.3  # energy where there is no pulse
-    flatness: float = 0.05  # peakedness where there is no pulse
+    error: float = 0.3
+    flatness: float = 0.05
 
 
 @dataclass(frozen=True)
 class LossParts:
-    """Means over the clips they apply to; ``total`` is what to minimise."""
+    """``total`` is what to minimise; the others are means over the clips that they apply to."""
 
     total: Tensor
     pearson: Tensor
     rate: Tensor
+    error: Tensor
     silence: Tensor
 
 
@@ -104,27 +103,23 @@ def pulse_loss(
 ) -> LossParts:
     """The loss against the reference of a batch that may hold clips without any pulse.
 
-    Clips with a pulse: negPearson, rate cross-entropy, and a deviation near 1. Clips without: as
-    little energy as possible and no peak in the band, so that the signal's size says something.
+    ``target``: unit deviation where there is a pulse, zeros where there is none. Clips with a
+    pulse: negPearson and rate cross-entropy. All clips: mean squared error, which makes the
+    signal as large as it is sure: near the target's size where the pulse is plain, near nothing
+    where there is none. Clips without a pulse: no peak in the band either.
     """
     pulse = has_pulse.to(signal.dtype)
     none = 1.0 - pulse
     pulses = pulse.sum().clamp(min=1.0)
     nones = none.sum().clamp(min=1.0)
-    deviation = signal.std(1) + 1e-4
     pearson = (neg_pearson(signal, target) * pulse).sum() / pulses
     rate = (rate_cross_entropy(signal, rate_bpm, fs_hz) * pulse).sum() / pulses
-    scale = (torch.log(deviation) ** 2 * pulse).sum() / pulses
-    energy = (
-        functional.huber_loss(deviation, torch.zeros_like(deviation), reduction="none") * none
-    ).sum() / nones
+    squared = (signal - target).square().mean(1)
     flat = (peakedness(signal, fs_hz) * none).sum() / nones
-    # a batch without pulse-free clips has energy = flat = 0; weigh those clips by their number
-    silent_share = none.mean()
+    size = (signal.detach().std(1) * none).sum() / nones
     total = (
-        pearson
-        + weights.rate * rate
-        + weights.scale * scale
-        + silent_share * (weights.silence * energy + weights.flatness * flat)
+        pulse.mean() * (pearson + weights.rate * rate)
+        + weights.error * squared.mean()
+        + none.mean() * weights.flatness * flat
     )
-    return LossParts(total, pearson.detach(), rate.detach(), energy.detach())
+    return LossParts(total, pearson.detach(), rate.detach(), squared.mean().detach(), size)
