@@ -323,3 +323,20 @@ class ShardStore:
             shards.bpm[index],
             bool(shards.has_pulse[index]),
         )
+
+
+@dataclass(frozen=True)
+class JoinedStore:
+    """Several stores as one, in order. Clips may differ in length as long as all are long enough."""
+
+    stores: Tuple[ClipStore, ...]
+
+    def __len__(self) -> int:
+        return sum(len(store) for store in self.stores)
+
+    def clip(self, index: int) -> Clip:
+        for store in self.stores:
+            if index < len(store):
+                return store.clip(index)
+            index -= len(store)
+        raise IndexError(f"clip {index} lies beyond the last")
