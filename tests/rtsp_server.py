@@ -63,7 +63,7 @@ class RtspServer:
         self._answers = answers
         self._gone = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(30)
+        self._listener.settimeout(0.05)
         self.transport = ""
         self.url = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/live"
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -74,15 +74,18 @@ class RtspServer:
 
     def __exit__(self, *exc: object) -> None:
         self._gone.set()
-        self._listener.close()
         self._thread.join(10)
+        self._listener.close()
         assert not self._thread.is_alive()
 
     def _serve(self) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
-            return
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+                break
+            except socket.timeout:
+                if self._gone.is_set():
+                    return
         with connection:
             connection.settimeout(0.1)
             try:

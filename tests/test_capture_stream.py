@@ -15,22 +15,23 @@ from tests.rtsp_server import RtspServer, rtp_frames
 from tests.video_making import level_of, make_sound, make_video, picture
 
 OPTIONS = CaptureOptions(open_timeout_s=10.0, read_timeout_s=5.0)
+FPS = 60
 IMPATIENT = CaptureOptions(open_timeout_s=0.5, read_timeout_s=0.5)
 
 
 @pytest.fixture(scope="module")
 def frames():
-    """Three seconds of RTP, the picture growing lighter by one grey level a frame."""
-    return rtp_frames([20 + i for i in range(90)])
+    """RTP at 60 frames per second, the picture growing lighter by one grey level a frame."""
+    return rtp_frames([20 + i for i in range(180)], FPS)
 
 
 def in_bursts(frames, then=None):
-    """Three frames at a time, ten times a second: arrival tells little of the capture."""
+    """Three frames at a time: their arrival tells little of their capture."""
 
     def play(send, gone):
         for index, frame in enumerate(frames):
             send(frame)
-            if index % 3 == 2 and gone.wait(0.1):
+            if index % 3 == 2 and gone.wait(3 / FPS):
                 return
         if then is not None:
             then(gone)
@@ -50,16 +51,16 @@ def test_rtsp_frames_have_the_times_of_their_pts(frames):
     times_s = np.array([f.time_s for f in got])
     assert (np.diff(times_s) > 0).all()
     assert times_s[-1] <= now_s
-    assert np.median(np.diff(times_s)) == pytest.approx(1 / 30, abs=1e-3)
-    # each picture bears its number: what is 30 numbers later was taken a second later
+    assert np.median(np.diff(times_s)) == pytest.approx(1 / FPS, abs=1e-3)
+    # each picture bears its number: what is 60 numbers later was taken a second later
     rate = np.polyfit(times_s - times_s[0], levels, 1)[0]
-    assert rate == pytest.approx(30.0, rel=0.1)
+    assert rate == pytest.approx(FPS, rel=0.1)
     assert [f.index for f in got] == list(range(40))
     assert got[0].image.flags["C_CONTIGUOUS"]
 
 
 def test_a_server_that_hangs_up_is_a_failure(frames):
-    with RtspServer(in_bursts(frames[:60])) as server:
+    with RtspServer(in_bursts(frames[:90])) as server:
         source = StreamSource(server.url, OPTIONS)
         with pytest.raises(SourceError, match=r"(ended|was lost).*: check the camera"):
             for _ in source:
@@ -71,7 +72,7 @@ def test_a_server_that_hangs_up_is_a_failure(frames):
 
 
 def test_a_server_that_falls_silent_is_a_failure(frames):
-    play = in_bursts(frames[:60], lambda gone: gone.wait(30))
+    play = in_bursts(frames[:90], lambda gone: gone.wait(30))
     options = CaptureOptions(read_timeout_s=0.5)
     with RtspServer(play) as server:
         source = StreamSource(server.url, options)
@@ -118,6 +119,11 @@ def test_nobody_there():
         pass
     with pytest.raises(SourceError, match="cannot be opened"):
         StreamSource(server.url, OPTIONS)
+
+
+def test_a_server_of_another_kind(web):
+    with pytest.raises(SourceError, match="not as a camera does"):
+        StreamSource(web.replace("http://", "rtsp://"), OPTIONS)
 
 
 def test_password_is_cut_out_of_addresses():

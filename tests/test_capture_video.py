@@ -127,11 +127,13 @@ def test_frames_without_times_follow_the_rate_and_say_so(tmp_path, caplog):
     path = make_video(tmp_path / "raw.h264", STEADY_MS, "libx264", format="h264")
     with caplog.at_level(logging.WARNING), VideoFileSource(str(path)) as source:
         times = [f.time_s for f in source]
+        nominal_fps = source.info.nominal_fps
     assert len(times) == 60
     steps = np.diff(times)
     assert times[0] == 0.0
     assert steps == pytest.approx(steps[0])
     fps = 1.0 / steps[0]
+    assert nominal_fps == pytest.approx(fps)
     said = [r.getMessage() for r in caplog.records if "gives no time" in r.getMessage()]
     assert len(said) == 1
     assert f"{fps:.3f} frames per second" in said[0]

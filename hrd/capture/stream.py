@@ -118,6 +118,8 @@ class StreamSource(FrameSource):
             )
         if isinstance(error, (av.error.HTTPNotFoundError, av.error.HTTPForbiddenError)):
             return f"{name} has no such stream ({error.strerror}): check the path in the address."
+        if isinstance(error, av.error.InvalidDataError):
+            return f"{name} answers, but not as a camera does: check the address."
         why = getattr(error, "strerror", None) or error
         return f"{name} cannot be opened ({why}): check the address and that the camera is on."
 

@@ -54,7 +54,7 @@ class VideoFileSource(FrameSource):
             kind="file",
             width_px=first.image.shape[1],
             height_px=first.image.shape[0],
-            nominal_fps=self._claimed_fps,
+            nominal_fps=self._timeless_fps if self._timeline.guessed else self._claimed_fps,
             pixel_format=self._to_rgb.pixel_format,
         )
 
@@ -96,9 +96,9 @@ class VideoFileSource(FrameSource):
         stream.codec_context.thread_count = decode_threads()
         rate = stream.average_rate or stream.guessed_rate
         self._claimed_fps = float(rate) if rate else None
-        period_s = 1.0 / (_timeless_rate(stream) or _DEFAULT_FPS)
+        self._timeless_fps = _timeless_rate(stream) or _DEFAULT_FPS
         self._promised_s = _promised_s(container, stream)
-        self._timeline = FileTimeline(path, period_s)
+        self._timeline = FileTimeline(path, 1.0 / self._timeless_fps)
         self._to_rgb = RgbConverter()
         self._bad_packets = 0
         self._index = 0
