@@ -1,0 +1,144 @@
+"""The protocol: which windows of a recording are read, and what is written down about each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import List, Mapping, Optional
+
+from hrd.estimate.spectrum import peak_hz, snr_db
+from hrd.evaluation.recording import Recording, ReferenceRate, mean_spectrum
+from hrd.evaluation.replay import Output, Pass
+from hrd.types import MODEL_FS_HZ
+
+WHOLE = 0.0
+WINDOWS_S = (WHOLE, 10.0, 30.0)
+"""Lengths that are read, in seconds; WHOLE stands for the whole video."""
+
+_MIN_COVER = 0.8
+
+
+@dataclass(frozen=True)
+class WindowRow:
+    """One window of one recording as one method read it, without any gate.
+
+    ``bpm`` and ``snr_db`` (relative to the reference rate) are None where there was no signal.
+    """
+
+    section: str
+    method: str
+    recording: str
+    subject: str
+    window_s: float
+    start_s: float
+    reference_bpm: float
+    bpm: Optional[float]
+    snr_db: Optional[float]
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LiveRow:
+    """One reading of the live pipeline, before the confidence gate.
+
+    ``bpm`` and ``confidence`` are None where the pipeline refuses for another ``reason``.
+    ``reference_bpm`` is None where the reference does not say; ``has_pulse`` False: there is none.
+    """
+
+    section: str
+    method: str
+    recording: str
+    subject: str
+    time_s: float
+    reference_bpm: Optional[float]
+    has_pulse: bool
+    bpm: Optional[float]
+    confidence: Optional[float]
+    reason: Optional[str]
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+def window_rows(
+    section: str, recording: Recording, passed: Pass, reference: ReferenceRate
+) -> List[WindowRow]:
+    """Whole video, and non-overlapping windows from its first frame on. Windows without a
+    reference are left out."""
+    rows: List[WindowRow] = []
+    if not recording.reference.has_pulse:
+        return rows
+    seconds = passed.end_s - passed.start_s
+    for length_s in WINDOWS_S:
+        size_s = length_s or seconds
+        count = int((seconds + 0.5 / MODEL_FS_HZ) / size_s) if size_s > 0 else 0
+        for index in range(count):
+            start_s = passed.start_s + index * size_s
+            reference_bpm = reference.bpm(start_s, start_s + size_s)
+            if reference_bpm is None:
+                continue
+            for method, output in passed.outputs.items():
+                bpm, snr = _read(output, start_s, start_s + size_s, reference_bpm)
+                rows.append(
+                    WindowRow(
+                        section=section,
+                        method=method,
+                        recording=recording.name,
+                        subject=recording.subject,
+                        window_s=length_s,
+                        start_s=start_s - passed.start_s,
+                        reference_bpm=reference_bpm,
+                        bpm=bpm,
+                        snr_db=snr,
+                        groups=recording.groups,
+                    )
+                )
+    return rows
+
+
+def _read(output: Output, start_s: float, end_s: float, reference_bpm: float):  # type: ignore[no-untyped-def]
+    """(bpm, SNR) of a window by its spectrum's highest peak; (None, None) without signal."""
+    parts = output.between(start_s, end_s)
+    covered_s = sum(len(part) for part in parts) / MODEL_FS_HZ
+    spectrum = mean_spectrum(parts) if covered_s >= _MIN_COVER * (end_s - start_s) else None
+    if spectrum is None:
+        return None, None
+    return 60.0 * peak_hz(spectrum), snr_db(spectrum, reference_bpm / 60.0)
+
+
+def live_rows(
+    section: str,
+    recording: Recording,
+    passed: Pass,
+    reference: ReferenceRate,
+    methods: List[str],
+    longest_s: float,
+) -> List[LiveRow]:
+    """The live pipeline's readings, each against the rate in the seconds that it was read from.
+
+    Those are the newest ``longest_s`` (the estimator's longest window), less at the start.
+    """
+    rows: List[LiveRow] = []
+    known = {}
+    for method in methods:
+        for reading in passed.outputs[method].readings:
+            start_s = max(passed.start_s, reading.time_s - longest_s)
+            if reading.time_s - start_s < 2.0:
+                start_s = reading.time_s - 2.0
+            span = (start_s, reading.time_s)
+            if span not in known:
+                has_pulse = recording.reference.has_pulse
+                known[span] = reference.bpm(*span) if has_pulse else None
+            rows.append(
+                LiveRow(
+                    section=section,
+                    method=method,
+                    recording=recording.name,
+                    subject=recording.subject,
+                    time_s=reading.time_s - passed.start_s,
+                    reference_bpm=known[span],
+                    has_pulse=recording.reference.has_pulse,
+                    bpm=reading.bpm,
+                    confidence=reading.confidence,
+                    reason=reading.reason.value if reading.reason is not None else None,
+                    groups=recording.groups,
+                )
+            )
+    return rows

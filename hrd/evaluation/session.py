@@ -1,0 +1,182 @@
+"""One evaluation from start to report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import hrd
+from hrd.errors import UsageError
+from hrd.evaluation.layouts import LAYOUTS, find_recordings
+from hrd.evaluation.methods import MethodSpec, describe
+from hrd.evaluation.metrics import ROUNDS
+from hrd.evaluation.recording import BVP, RATE, DataError, Entry
+from hrd.evaluation.report import FORMAT, clean
+from hrd.evaluation.runner import Job, RecordingResult, run_all
+from hrd.evaluation.summary import summarise
+from hrd.pipeline import PipelineConfig
+
+TESTSET, PAINTED = "testset", "painted"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be evaluated: recordings, and what the report says of them."""
+
+    layout: str
+    title: str
+    entries: List[Entry]
+    simulated: bool = False
+    facts: Optional[Mapping[str, Any]] = None
+    """More for the report, under its own keys."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the command line asks for. None means the layout's own default."""
+
+    layout: str
+    where: Optional[str] = None
+    limit: Optional[int] = None
+    difficulties: Optional[Sequence[str]] = None
+    clips: Optional[int] = None
+    cache: Optional[str] = None
+
+
+def make_plan(choice: Choice) -> Plan:
+    """List the recordings. Raises ``DataError`` if there are none, ``UsageError`` if the choice
+    cannot be meant."""
+    if choice.layout == TESTSET:
+        plan = _test_set(choice)
+    elif choice.layout == PAINTED:
+        plan = _painted(choice)
+    else:
+        for name, value in (("difficulty", choice.difficulties), ("clips", choice.clips)):
+            if value is not None:
+                raise UsageError(f"--{name} is for the layouts testset and painted only")
+        if choice.where is None:
+            raise UsageError(f"{choice.layout} needs the directory that the data set is in")
+        layout = LAYOUTS[choice.layout]
+        entries = find_recordings(layout, Path(choice.where).expanduser())
+        plan = Plan(layout.name, layout.title, entries, simulated=layout.name == "simulated")
+    if choice.limit is None:
+        return plan
+    if choice.limit < 1:
+        raise UsageError(f"--limit {choice.limit} leaves nothing to evaluate")
+    return Plan(plan.layout, plan.title, plan.entries[: choice.limit], plan.simulated, plan.facts)
+
+
+def _test_set(choice: Choice) -> Plan:
+    from hrd.evaluation import testset
+
+    if choice.where is not None:
+        raise UsageError("testset is drawn, not read: it takes no directory (see --cache)")
+    difficulties = list(choice.difficulties or testset.DIFFICULTIES)
+    clips = choice.clips if choice.clips is not None else 36
+    if not 1 <= clips <= testset.SEEDS_EACH:
+        raise UsageError(f"--clips {clips}: from 1 to {testset.SEEDS_EACH} can be had")
+    recipe = testset.recipe()
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    facts = {
+        "version": testset.VERSION,
+        "recipe_sha256": digest,
+        "drawn_by": testset.drawn_by(),
+        "clips": clips,
+        "seconds": testset.SECONDS,
+        "first_seeds": ", ".join(f"{testset.FIRST_SEED[name]}" for name in difficulties),
+    }
+    return Plan(
+        TESTSET,
+        "hrd's frozen simulated test set",
+        testset.entries(difficulties, clips, choice.cache),
+        simulated=True,
+        facts={"testset": facts},
+    )
+
+
+def _painted(choice: Choice) -> Plan:
+    from hrd.evaluation import painted
+
+    if choice.where is None:
+        raise UsageError("painted needs the .npz of a colour trace (rgb, t, bvp, bvp_t)")
+    if choice.difficulties is not None:
+        raise UsageError("--difficulty is for the layout testset only")
+    path = Path(choice.where).expanduser()
+    clips = choice.clips if choice.clips is not None else 2
+    if clips < 1 or clips > 100:
+        raise UsageError(f"--clips {clips}: from 1 to 100 faces of each kind can be had")
+    entries = painted.entries(path, clips, choice.cache)
+    facts = {
+        "version": painted.VERSION,
+        "trace": path.name,
+        "trace_sha256": painted.load_trace(path).sha256,
+        "clips": clips,
+    }
+    return Plan(
+        PAINTED,
+        f"the real pulse of {path.name} on drawn faces",
+        entries,
+        facts={"painted": facts},
+    )
+
+
+def evaluate(
+    plan: Plan,
+    specs: Sequence[MethodSpec],
+    pipeline: PipelineConfig,
+    reference: Optional[str] = None,
+    detector: str = "auto",
+    workers: int = 1,
+    rounds: int = ROUNDS,
+    notes: Sequence[str] = (),
+    on_result: Optional[Callable[[RecordingResult], None]] = None,
+    on_frame: Optional[Callable[[], None]] = None,
+) -> Tuple[Dict[str, Any], List[RecordingResult]]:
+    """Run everything; returns the report (as its JSON holds it) and all rows.
+
+    ``reference`` None: the pulse wave, for the test set its true rate. Raises ``EngineError`` if a
+    method cannot run, ``DataError`` if not a single recording could be evaluated.
+    """
+    methods = {spec.name: describe(spec) for spec in specs}
+    if reference is None:
+        reference = RATE if plan.layout == TESTSET else BVP
+    job = Job(tuple(specs), pipeline, reference, detector)
+    results: List[RecordingResult] = []
+    for result in run_all(plan.entries, job, workers, on_frame):
+        results.append(result)
+        if on_result is not None:
+            on_result(result)
+    skipped = [result.problem for result in results if result.problem is not None]
+    if len(skipped) == len(results):
+        raise DataError(f"none of the {len(results)} recordings could be evaluated: {skipped[0]}")
+    report: Dict[str, Any] = {
+        "format": FORMAT,
+        "release": hrd.__version__,
+        "layout": plan.layout,
+        "title": plan.title,
+        "simulated": plan.simulated,
+        "recordings": {
+            "found": len(results),
+            "evaluated": len(results) - len(skipped),
+            "left_out": len(skipped),
+        },
+        "skipped": skipped,
+        "notes": list(notes) + [result.note for result in results if result.note is not None],
+        "references": sorted({result.reference for result in results if result.reference}),
+        "min_confidence": pipeline.min_confidence,
+        "longest_window_s": pipeline.estimator.max_window_s,
+        "bootstrap_rounds": rounds,
+        "methods": methods,
+        "sections": summarise(
+            results,
+            [spec.name for spec in specs],
+            [spec.name for spec in specs if spec.live],
+            pipeline.min_confidence,
+            rounds,
+        ),
+    }
+    report.update(plan.facts or {})
+    return clean(report), results
