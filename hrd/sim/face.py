@@ -220,20 +220,27 @@ class _Canvas:
         gloss: float = 0.0,
         solid: bool = True,
     ) -> None:
+        box = _box(mask)
+        if box is None:
+            return
         color = np.array(rgb, np.float32)
+        part = mask[box]
+        albedo = self.albedo[box]
         if texture is None:
             target: np.ndarray = color
         else:
-            target = color * (1.0 + texture)[..., None]
-        self.albedo += mask[..., None] * (target - self.albedo)
+            target = color * (1.0 + texture[box])[..., None]
+        albedo += part[..., None] * (target - albedo)
         if solid:
-            np.maximum(self.alpha, mask, out=self.alpha)
-        self.gain += mask * (np.float32(gain) - self.gain)
-        self.gloss += mask * (np.float32(gloss) - self.gloss)
+            self.alpha[box] = np.maximum(self.alpha[box], part)
+        self.gain[box] += part * (np.float32(gain) - self.gain[box])
+        self.gloss[box] += part * (np.float32(gloss) - self.gloss[box])
 
     def tint(self, mask: np.ndarray, factor: Tuple[float, float, float]) -> None:
         """Multiply the colour where the mask is 1, less where it is less."""
-        self.albedo *= 1.0 + mask[..., None] * (np.array(factor, np.float32) - 1.0)
+        box = _box(mask)
+        if box is not None:
+            self.albedo[box] *= 1.0 + mask[box][..., None] * (np.array(factor, np.float32) - 1.0)
 
     def blob(self, x: float, y: float, a: float, b: float) -> np.ndarray:
         """A Gaussian of height 1."""
@@ -244,6 +251,15 @@ class _Canvas:
     def pair(self, draw: Callable[[float], np.ndarray]) -> np.ndarray:
         """The same shape at the left and at the right."""
         return np.maximum(draw(-1.0), draw(1.0))
+
+
+def _box(mask: np.ndarray) -> Optional[Tuple[slice, slice]]:
+    """The rectangle outside which a mask is nothing; None if it is nothing anywhere."""
+    marked = mask > 0.002
+    rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
+    if len(rows) == 0:
+        return None
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def draw_face(

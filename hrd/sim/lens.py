@@ -15,14 +15,18 @@ import numpy as np
 
 _BANK_PX = 1024
 _BANK_MARGIN_PX = 64
+_SIGMA_FRAMES = 16  # how bright a pixel is, and so how noisy, is looked up this often
 
 
 @dataclass(frozen=True)
 class SensorConfig:
-    """``read_noise``: standard deviation in the dark, 8-bit steps; ``shot_noise``: variance per
-    step of brightness; ``grain``: white, fine (demosaiced) or blotchy (denoised); ``blur_px``:
-    sigma of the lens; ``sharpen``: amount of unsharp masking; ``denoise``: 0 none .. 0.9, weight
-    of the previous picture in a recursive filter that lets go where something moves."""
+    """How a sensor and its signal processor see.
+
+    ``read_noise``: standard deviation in the dark, 8-bit steps; ``shot_noise``: variance per
+    step of brightness; both before ``grain``: white, fine (demosaiced) or blotchy (denoised).
+    ``blur_px``: sigma of the lens; ``sharpen``: amount of unsharp masking; ``denoise``: 0 none ..
+    0.9, weight of the previous picture in a recursive filter that lets go where something moves.
+    """
 
     read_noise: float = 0.8
     shot_noise: float = 0.01
@@ -53,23 +57,23 @@ _banks: Dict[str, np.ndarray] = {}
 
 
 def noise_bank(grain: str) -> np.ndarray:
-    """(1024, 1024, 3) float32 noise of unit variance with the grain's look."""
+    """(1024, 1024, 3) float32 noise with the grain's look; unit variance where it is white."""
     bank = _banks.get(grain)
     if bank is not None:
         return bank
     rng = np.random.default_rng(991)
     white = rng.standard_normal((_BANK_PX, _BANK_PX, 3), dtype=np.float32)
+    # blurring keeps the slow part of noise and with it what is left of noise in a face's mean
     if grain == "white":
         bank = white
     elif grain == "fine":
         bank = cv2.GaussianBlur(white, (0, 0), 0.6)
     elif grain == "blotchy":
-        coarse = cv2.GaussianBlur(white[::-1], (0, 0), 2.2)
-        bank = cv2.GaussianBlur(white, (0, 0), 0.9)
-        bank = bank / bank.std() + 0.8 * coarse / coarse.std()
+        bank = 0.6 * cv2.GaussianBlur(white, (0, 0), 0.9)
+        bank += 0.9 * cv2.GaussianBlur(white[::-1], (0, 0), 2.2)
     else:
         raise ValueError(f"grain {grain!r} is not one of white, fine, blotchy")
-    bank = np.ascontiguousarray(bank / bank.std(), np.float32)
+    bank = np.ascontiguousarray(bank, np.float32)
     _banks[grain] = bank
     return bank
 
@@ -82,24 +86,29 @@ class Sensor:
         self._rng = rng
         self._bank = noise_bank(config.grain)
         self._last: Optional[np.ndarray] = None
+        self._sigma: Optional[np.ndarray] = None
+        self._exposed: Optional[np.ndarray] = None
+        self._count = 0
 
     def expose(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, 3) float32 0..255 -> (H, W, 3) uint8."""
         config = self.config
         if config.blur_px > 0.0:
             picture = cv2.GaussianBlur(picture, (0, 0), config.blur_px)
-        sigma = cv2.max(picture, 0.0)
-        cv2.multiply(sigma, config.shot_noise, dst=sigma)
-        cv2.add(sigma, (config.read_noise**2,) * 4, dst=sigma)
-        cv2.sqrt(sigma, dst=sigma)
-        cv2.multiply(sigma, self._noise(picture.shape[0], picture.shape[1]), dst=sigma)
-        cv2.add(sigma, picture, dst=sigma)
+        if self._sigma is None or self._count % _SIGMA_FRAMES == 0:
+            variance = np.maximum(picture, 0.0) * np.float32(config.shot_noise)
+            self._sigma = np.sqrt(variance + np.float32(config.read_noise**2))
+            self._exposed = np.empty_like(picture)
+        self._count += 1
+        noise = self._noise(picture.shape[0], picture.shape[1])
+        exposed = cv2.multiply(self._sigma, noise, dst=self._exposed)
+        cv2.add(exposed, picture, dst=exposed)
         if config.denoise > 0.0:
-            sigma = self._denoised(sigma)
+            exposed = self._denoised(exposed)
         if config.sharpen > 0.0:
-            soft = cv2.GaussianBlur(sigma, (0, 0), 1.0)
-            sigma = cv2.addWeighted(sigma, 1.0 + config.sharpen, soft, -config.sharpen, 0.0)
-        return cv2.add(sigma, 0.0, dtype=cv2.CV_8U)
+            soft = cv2.GaussianBlur(exposed, (0, 0), 1.0)
+            exposed = cv2.addWeighted(exposed, 1.0 + config.sharpen, soft, -config.sharpen, 0.0)
+        return cv2.add(exposed, 0.0, dtype=cv2.CV_8U)
 
     def _noise(self, height: int, width: int) -> np.ndarray:
         span = _BANK_PX - max(height, width)
@@ -111,19 +120,19 @@ class Sensor:
         return self._bank[y : y + height, x : x + width]
 
     def _denoised(self, picture: np.ndarray) -> np.ndarray:
-        last = self._last
-        if last is None or last.shape != picture.shape:
-            self._last = picture
+        if self._last is None:
+            self._last = picture.copy()
             return picture
+        last = self._last
         change = cv2.subtract(picture, last)
-        threshold = 6.0 * max(self.config.read_noise, 0.8)
         # small changes are taken for noise and held back, large ones pass
-        size = cv2.blur(cv2.absdiff(picture, last), (3, 3))
-        cv2.multiply(size, 1.0 / threshold, dst=size)
-        cv2.min(size, 1.0, dst=size)
-        weight = cv2.add(cv2.multiply(size, self.config.denoise), (1.0 - self.config.denoise,) * 4)
-        self._last = cv2.add(last, cv2.multiply(change, weight))
-        return self._last
+        threshold = 6.0 * max(self.config.read_noise, 0.8)
+        weight = cv2.blur(np.abs(change), (3, 3))
+        weight *= np.float32(self.config.denoise / threshold)
+        weight += np.float32(1.0 - self.config.denoise)
+        np.minimum(weight, np.float32(1.0), out=weight)
+        cv2.multiply(change, weight, dst=change)
+        return cv2.add(last, change, dst=last)
 
 
 def encode(frames: Iterable[np.ndarray], config: CodecConfig, fps: float) -> Iterator[np.ndarray]:

@@ -67,7 +67,7 @@ class Light:
 
 def sample_light(rng: np.random.Generator, difficulty: str) -> Light:
     """Random changes of light, stronger with difficulty."""
-    level = {STILL: 0.4, TYPICAL: 1.0, HARD: 2.2}[difficulty]
+    level = {STILL: 0.3, TYPICAL: 1.0, HARD: 2.2}[difficulty]
 
     def seed() -> int:
         return int(rng.integers(1 << 31))

@@ -98,11 +98,11 @@ def sample_motion(rng: np.random.Generator, difficulty: str, breath: Signal) -> 
         return int(rng.integers(1 << 31))
 
     sway, turn, shift, nod_share, talk_share, zoom = {
-        STILL: (_between(rng, 0.0006, 0.004), _between(rng, 0.001, 0.008), 0.0, 0.0, 0.0, 0.001),
+        STILL: (_between(rng, 0.0003, 0.004), _between(rng, 0.0005, 0.008), 0.0, 0.0, 0.0, 0.0007),
         TYPICAL: (_between(rng, 0.003, 0.016), _between(rng, 0.006, 0.05), 0.06, 0.15, 0.35, 0.006),
         HARD: (_between(rng, 0.008, 0.04), _between(rng, 0.02, 0.14), 0.16, 0.5, 0.5, 0.02),
     }[difficulty]
-    breathing = _between(rng, 0.0005, 0.004)
+    breathing = _between(rng, 0.0003, 0.004)
     slow = (0.05, 0.5) if difficulty == STILL else (0.06, 0.9)
     x: List[Signal] = [SmoothNoise(rng, sway, *slow)]
     y: List[Signal] = [SmoothNoise(rng, 0.7 * sway, *slow), _Scaled(breath, breathing)]

@@ -202,6 +202,13 @@ class FaceScene:
         chin = np.clip((y - 0.2) / 0.3, 0.0, 1.0) * np.clip((0.8 - y) / 0.15, 0.0, 1.0)
         jaw = (chin * np.clip((0.6 - np.abs(x)) / 0.2, 0.0, 1.0)).astype(np.float32)
         self._depth = np.dstack([layers.relief - 0.06, jaw])
+        self._textures = np.empty((_BATCH, self._basis.shape[1]), np.float32)
+        # OpenCV interpolates between 1/32ths of a pixel. A face that sways by less would jump
+        # from one to the next everywhere at once; a random part of a step per pixel spreads that.
+        columns, rows = self.size
+        rng = np.random.default_rng(self.layers.look.seed)
+        self._dither = ((rng.random((2, rows, columns)) - 0.5) / 32.0).astype(np.float32)
+        self._scratch = _Scratch(rows, columns)
 
     def pose(self, times_s: np.ndarray) -> Pose:
         """Where the face is at these times."""
@@ -221,7 +228,7 @@ class FaceScene:
     def frames(self, times_s: np.ndarray) -> Iterator[np.ndarray]:
         """(H, W, 3) float32 pictures, 0..255 (and above where light is too bright), one per time.
 
-        Each is a new array that the caller may change.
+        Each lies in the same memory: it must be used or copied before the next is asked for.
         """
         for first in range(0, len(times_s), _BATCH):
             yield from self._batch(np.asarray(times_s[first : first + _BATCH], float))
@@ -240,21 +247,35 @@ class FaceScene:
         mix[:, 3] = pose.yaw + swing
         mix[:, 4] = pose.pitch
         mix[:, 5] = self.shine * (1.0 + 1.5 * pose.yaw - 1.5 * pose.pitch)
-        textures = mix @ self._basis
+        textures = np.matmul(mix, self._basis, out=self._textures[:count])
         blink = self.motion.blink(times_s)
         jaw = self.motion.jaw(times_s)
         gain = self._gains(times_s)
         screen = np.exp(np.multiply.outer(self.light.screen(times_s), self._screen_rgb))
         shake_x = self.motion.shake_x(times_s) * self.layers.unit_px
         shake_y = self.motion.shake_y(times_s) * self.layers.unit_px
+        relief, chin = self._depth_in_picture(pose, count // 2)
         for k in range(count):
             texture = textures[k].reshape(self._layer_shape)
             self._animate(texture, float(blink[k]), float(jaw[k]))
-            warped = self._warp(texture, pose, k, float(jaw[k]))
+            map_x, map_y = self._maps(pose, k)
+            map_x -= np.float32(self.layers.unit_px * pose.yaw[k]) * relief
+            map_y += np.float32(self.layers.unit_px * pose.pitch[k]) * relief
+            if jaw[k] > 0.01:
+                map_y -= np.float32(0.05 * self.layers.unit_px * jaw[k]) * chin
+            front = cv2.remap(
+                texture,
+                map_x,
+                map_y,
+                cv2.INTER_LINEAR,
+                dst=self._scratch.front,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
             behind = self.background.at(float(times_s[k]))
             behind = self._shaken(behind, float(shake_x[k]), float(shake_y[k]))
-            picture = _over(warped, behind, screen[k])
-            yield self._exposed(picture, gain[k], float(times_s[k]))
+            picture = self._scratch.over(front, behind, screen[k])
+            self._expose(picture, gain[k], float(times_s[k]))
+            yield picture
 
     def _gains(self, times_s: np.ndarray) -> np.ndarray:
         """(N, 3) gain of the channels of the whole picture."""
@@ -272,36 +293,40 @@ class FaceScene:
         if jaw > 0.01:
             texture[layers.mouth.rows, layers.mouth.columns] += np.float32(jaw) * self._mouth
 
-    def _warp(self, texture: np.ndarray, pose: Pose, k: int, jaw: float) -> np.ndarray:
-        """Put the layers where the face is: (H, W, 4)."""
+    def _to_layer(self, pose: Pose, k: int) -> np.ndarray:
+        """(2, 3) affine map from the picture to the layers: turns back about the face's origin."""
         roll, zoom = float(pose.roll[k]), float(pose.zoom[k])
         cos, sin = np.cos(roll) / zoom, np.sin(roll) / zoom
         x, y = float(pose.x_px[k]), float(pose.y_px[k])
         left, top = self.layers.center_px
-        # from picture to layer: turn back about the face's origin
-        matrix = np.array(
-            [[cos, sin, left - cos * x - sin * y], [-sin, cos, top + sin * x - cos * y]], np.float32
+        return np.array(
+            [[cos, sin, left - cos * x - sin * y], [-sin, cos, top + sin * x - cos * y]]
         )
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        if not self.motion.turning:
-            return cv2.warpAffine(
-                texture, matrix, self.size, flags=flags, borderMode=cv2.BORDER_REPLICATE
-            )
+
+    def _maps(self, pose: Pose, k: int) -> Tuple[np.ndarray, np.ndarray]:
+        """For every pixel of the picture, where it looks in the layers (without parallax)."""
+        matrix = self._to_layer(pose, k).astype(np.float32)
+        columns = np.arange(self.size[0], dtype=np.float32)
+        rows = np.arange(self.size[1], dtype=np.float32)[:, None]
+        scratch = self._scratch
+        np.add(self._dither[0], matrix[0, 0] * columns + matrix[0, 2], out=scratch.map_x)
+        np.add(self._dither[1], matrix[1, 0] * columns + matrix[1, 2], out=scratch.map_y)
+        scratch.map_x += matrix[0, 1] * rows
+        scratch.map_y += matrix[1, 1] * rows
+        return scratch.map_x, scratch.map_y
+
+    def _depth_in_picture(self, pose: Pose, k: int) -> Tuple[np.ndarray, np.ndarray]:
+        """Relief and chin, (H, W) each, where the face is in the middle of a batch: both are
+        smooth, so its movement within a quarter of a second may be neglected."""
         depth = cv2.warpAffine(
-            self._depth, matrix, self.size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+            self._depth,
+            self._to_layer(pose, k),
+            self.size,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
         )
-        unit = self.layers.unit_px
-        width, height = self.size
-        columns = np.arange(width, dtype=np.float32)
-        rows = np.arange(height, dtype=np.float32)[:, None]
-        relief, chin = depth[..., 0], depth[..., 1]
-        map_x = (matrix[0, 0] * columns + matrix[0, 2]) + matrix[0, 1] * rows
-        map_x -= np.float32(unit * pose.yaw[k]) * relief
-        map_y = (matrix[1, 0] * columns + matrix[1, 2]) + matrix[1, 1] * rows
-        map_y += np.float32(unit * pose.pitch[k]) * relief
-        if jaw > 0.01:
-            map_y -= np.float32(0.05 * unit * jaw) * chin
-        return cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        relief, chin = cv2.split(depth)
+        return relief, chin
 
     def _shaken(self, behind: np.ndarray, dx: float, dy: float) -> np.ndarray:
         width, height = self.size
@@ -313,7 +338,7 @@ class FaceScene:
             behind, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
         )
 
-    def _exposed(self, picture: np.ndarray, gain: np.ndarray, time_s: float) -> np.ndarray:
+    def _expose(self, picture: np.ndarray, gain: np.ndarray, time_s: float) -> None:
         height, width = picture.shape[:2]
         flat = picture.reshape(height, width * 3)
         flat *= np.tile(gain.astype(np.float32), width)
@@ -322,7 +347,6 @@ class FaceScene:
             angle = np.arange(height) * (2.0 * np.pi * light.band_rows / height)
             angle = angle + 2.0 * np.pi * light.band_rate_hz * time_s
             flat *= (1.0 + light.band * np.sin(angle)).astype(np.float32)[:, None]
-        return picture
 
 
 def _lit_patch(patch: Patch, shading: np.ndarray, tint: np.ndarray) -> np.ndarray:
@@ -332,13 +356,26 @@ def _lit_patch(patch: Patch, shading: np.ndarray, tint: np.ndarray) -> np.ndarra
     return lit
 
 
-def _over(front: np.ndarray, behind: np.ndarray, front_gain: np.ndarray) -> np.ndarray:
-    """Lay (H, W, 4) premultiplied over (H, W, 3)."""
-    height, width = behind.shape[:2]
-    clear = 1.0 - front[..., 3]
-    through = cv2.multiply(behind, cv2.merge([clear, clear, clear]))
-    color = cv2.cvtColor(front, cv2.COLOR_BGRA2BGR)
-    if not np.all(front_gain == 1.0):
-        flat = color.reshape(height, width * 3)
-        flat *= np.tile(front_gain.astype(np.float32), width)
-    return cv2.add(color, through)
+class _Scratch:
+    """Arrays of the picture's size that are written anew for every frame."""
+
+    def __init__(self, height: int, width: int) -> None:
+        shape = (height, width)
+        self.map_x = np.empty(shape, np.float32)
+        self.map_y = np.empty(shape, np.float32)
+        self.front = np.empty(shape + (4,), np.float32)
+        self.picture = np.empty(shape + (3,), np.float32)
+        self._through = np.empty(shape + (3,), np.float32)
+        self._clear = np.empty(shape, np.float32)
+
+    def over(self, front: np.ndarray, behind: np.ndarray, front_gain: np.ndarray) -> np.ndarray:
+        """Lay (H, W, 4) premultiplied, its colour times a gain, over (H, W, 3)."""
+        height, width = behind.shape[:2]
+        np.subtract(np.float32(1.0), front[..., 3], out=self._clear)
+        through = cv2.merge([self._clear, self._clear, self._clear], dst=self._through)
+        cv2.multiply(behind, through, dst=through)
+        picture = cv2.cvtColor(front, cv2.COLOR_BGRA2BGR, dst=self.picture)
+        if not np.all(front_gain == 1.0):
+            flat = picture.reshape(height, width * 3)
+            flat *= np.tile(front_gain.astype(np.float32), width)
+        return cv2.add(picture, through, dst=picture)

@@ -15,6 +15,7 @@ import argparse
 import json
 import logging
 import multiprocessing
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -75,6 +76,9 @@ def write_shards(
             for job in jobs:
                 bar.update(_write_shard(job))
             return
+        # the workers are the parallelism: threads inside each would only fight over the cores
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
         context = multiprocessing.get_context("spawn")
         with context.Pool(workers) as pool:
             for done in pool.imap_unordered(_write_shard, jobs):
@@ -109,7 +113,7 @@ def _is_complete(directory: Path, shard: int, count: int) -> bool:
 
 
 def _write_shard(job: _Job) -> int:
-    cv2.setNumThreads(1)  # the workers are the parallelism
+    cv2.setNumThreads(1)
     logging.getLogger("hrd.face.track").setLevel(logging.WARNING)
     crops_path, truth_path, meta_path = _paths(Path(job.directory), job.shard)
     meta_path.unlink(missing_ok=True)
