@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
 from hrd.face.crop import GROWTH
-from hrd.face.detect import FaceDetector
 from hrd.face.track import FaceTracker, TrackerConfig
 from hrd.sim.face import PULSE_OF_GROUP, FaceLook, Lighting, draw_face, sample_look
+from hrd.sim.framing import BOX_SIZE, KnowingDetector, lay_out
 from hrd.sim.lens import CodecConfig, Sensor, SensorConfig, encode
 from hrd.sim.light import sample_light, sample_pulsing_light
 from hrd.sim.motion import (
@@ -34,22 +34,15 @@ from hrd.sim.motion import (
 )
 from hrd.sim.pulse import Heart, HeartConfig
 from hrd.sim.scene import PULSE_RGB, FaceScene, PulseLook, sample_background
-from hrd.types import MODEL_FS_HZ, FaceBox, Frame
+from hrd.types import MODEL_FS_HZ, Frame
 from hrd.window import SlidingWindow
+
+_KnowingDetector = KnowingDetector  # older names of what hrd.sim.framing offers
+_lay_out = lay_out
 
 TEST_SEEDS = range(100_000)
 VALIDATION_SEEDS = range(500_000, 1_000_000)
 FIRST_TRAINING_SEED = 1_000_000
-
-# Where MediaPipe's short-range detector (0.10.9) puts its box on drawn faces, in face units from
-# the face's origin: mean and spread over faces. Measured on 60 faces; tests/test_sim_face.py
-# holds them to it.
-BOX_CENTER_X = 0.0
-BOX_CENTER_Y = 0.122
-BOX_SIZE = 1.027
-BOX_CENTER_X_SPREAD = 0.010
-BOX_CENTER_Y_SPREAD = 0.019
-BOX_SIZE_SPREAD = 0.038
 
 PULSE, STILL_FACE, PHOTO, PULSING_LIGHT = "pulse", "still-face", "photo", "pulsing-light"
 
@@ -97,36 +90,6 @@ class TrainingClip:
     meta: Dict[str, Any]
 
 
-class _KnowingDetector(FaceDetector):
-    """Stands in for MediaPipe: knows where the face is, and errs as it does."""
-
-    name = "simulated"
-
-    def __init__(self, boxes: List[FaceBox], rng: np.random.Generator, jitter: float) -> None:
-        self._boxes = boxes
-        self._rng = rng
-        self._jitter = jitter
-        self.index = 0
-
-    def detect(self, image: np.ndarray) -> List[FaceBox]:
-        box = self._boxes[self.index]
-        dx, dy, ds = self._rng.normal(0.0, self._jitter, 3) * box.w_px
-        if self.index > 0 and self._rng.random() < 0.02:
-            return []
-        side = box.w_px + ds
-        center_x, center_y = box.center_px
-        return [
-            FaceBox(center_x + dx - side / 2.0, center_y + dy - side / 2.0, side, side, box.score)
-        ]
-
-
-@dataclass(frozen=True)
-class _Geometry:
-    size: Tuple[int, int]
-    origin_px: Tuple[float, float]
-    boxes: List[FaceBox]
-
-
 def make_clip(seed: int, recipe: Optional[Recipe] = None) -> TrainingClip:
     """Draw clip number ``seed``; the same seed and recipe always give the same clip."""
     recipe = recipe or Recipe()
@@ -148,7 +111,7 @@ def make_clip(seed: int, recipe: Optional[Recipe] = None) -> TrainingClip:
     place = rng.beta(2.2, 1.7) if codec.kind == "h264" else rng.beta(1.3, 1.9)
     side_px = low * (high / low) ** float(place)
     unit_px = side_px / (GROWTH * BOX_SIZE)
-    geometry = _lay_out(rng, motion, times_s, unit_px)
+    geometry = lay_out(rng, motion, times_s, unit_px)
     layers = draw_face(look, unit_px, 0.9, 0.95, 0.9)
     warm = rng.normal(0.0, 1.0)
     brightness = float(rng.choice([rng.uniform(0.3, 0.7), rng.uniform(0.65, 1.1)], p=[0.3, 0.7]))
@@ -173,7 +136,7 @@ def make_clip(seed: int, recipe: Optional[Recipe] = None) -> TrainingClip:
     )
     camera = Sensor(sensor, rng)
     pictures = (camera.expose(picture) for picture in scene.frames(times_s))
-    detector = _KnowingDetector(geometry.boxes, rng, float(rng.uniform(0.002, 0.010)))
+    detector = KnowingDetector(geometry.boxes, rng, float(rng.uniform(0.002, 0.010)))
     tracker = FaceTracker(detector, TrackerConfig(deadband=float(rng.uniform(0.045, 0.075))))
     window = SlidingWindow(recipe.frames)
     chunk = None
@@ -332,42 +295,3 @@ def _sample_times(rng: np.random.Generator, frames: int) -> Tuple[float, np.ndar
     times_s = np.cumsum(steps) - steps[0]
     last = int(np.searchsorted(times_s, needed_s + 1e-6))
     return fps, times_s[: min(last + 2, count)]
-
-
-def _lay_out(
-    rng: np.random.Generator, motion: Motion, times_s: np.ndarray, unit_px: float
-) -> _Geometry:
-    """Place the face in a picture just large enough for all it does, and say where its box is."""
-    roll, zoom = motion.roll(times_s), 1.0 + motion.zoom(times_s)
-    yaw, pitch = motion.yaw(times_s), motion.pitch(times_s)
-    x = motion.x(times_s) + motion.shake_x(times_s)
-    y = motion.y(times_s) + motion.shake_y(times_s)
-    off_x = BOX_CENTER_X + rng.normal(0.0, BOX_CENTER_X_SPREAD)
-    off_y = BOX_CENTER_Y + rng.normal(0.0, BOX_CENTER_Y_SPREAD)
-    size = BOX_SIZE + rng.normal(0.0, BOX_SIZE_SPREAD)
-    # a turned head's box goes with the nose
-    center_x = x + zoom * (np.cos(roll) * off_x - np.sin(roll) * off_y) + 0.2 * yaw
-    center_y = y + zoom * (np.sin(roll) * off_x + np.cos(roll) * off_y) - 0.2 * pitch
-    side = GROWTH * size * zoom.max()
-    rise = 0.08 * size
-    margin = 0.06 * side
-    left = center_x.min() - side / 2 - margin
-    right = center_x.max() + side / 2 + margin
-    top = center_y.min() - rise - side / 2 - margin
-    bottom = center_y.max() - rise + side / 2 + margin
-    if rng.random() < 0.1:  # the picture's edge cuts the crop, as it does when sitting close
-        cut = float(rng.uniform(0.03, 0.2)) * side
-        edge = rng.choice(["left", "right", "top", "bottom"])
-        left, right = left + cut * (edge == "left"), right - cut * (edge == "right")
-        top, bottom = top + cut * (edge == "top"), bottom - cut * (edge == "bottom")
-    width = max(48, int(np.ceil((right - left) * unit_px / 16.0)) * 16)
-    height = max(48, int(np.ceil((bottom - top) * unit_px / 16.0)) * 16)
-    origin_px = (-left * unit_px, -top * unit_px)
-    box_px = size * zoom * unit_px
-    center_x_px = origin_px[0] + center_x * unit_px
-    center_y_px = origin_px[1] + center_y * unit_px
-    boxes = [
-        FaceBox(cx - side_px / 2, cy - side_px / 2, side_px, side_px, 0.9)
-        for cx, cy, side_px in zip(center_x_px, center_y_px, box_px)
-    ]
-    return _Geometry((width, height), origin_px, boxes)
