@@ -13,7 +13,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -177,11 +177,6 @@ def fingerprint(recipe: Mapping[str, Any]) -> str:
             digest.update(path.name.encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def content_sha256(clips: Sequence[str]) -> str:
-    """One SHA-256 of many."""
-    return hashlib.sha256("".join(clips).encode()).hexdigest()
 
 
 def clip_sha256(clip: DrawnClip) -> str:

@@ -1,0 +1,194 @@
+"""The frozen test set and the painted traces: the same every time, and what they claim to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hrd.evaluation import drawn, painted, testset
+from hrd.evaluation.recording import DataError, Recording, ReferenceRate
+from hrd.train.generator import FIRST_TRAINING_SEED, TEST_SEEDS, VALIDATION_SEEDS
+from tests.conftest import CLIPS
+
+SECONDS = 2.0
+
+
+@pytest.fixture(scope="module")
+def clip() -> drawn.DrawnClip:
+    return testset.draw_clip(testset.HARD, 4, seconds=SECONDS)
+
+
+def test_seeds_are_never_trained_on() -> None:
+    spans = [(first, first + testset.SEEDS_EACH) for first in testset.FIRST_SEED.values()]
+    spans.append((painted.FIRST_SEED, painted.FIRST_SEED + 1000 * len(painted.MOTIONS) + 1000))
+    for index, (first, last) in enumerate(spans):
+        assert first in TEST_SEEDS
+        assert last - 1 in TEST_SEEDS
+        assert all(last <= other or end <= first for other, end in spans[index + 1 :])
+    assert max(last for _, last in spans) <= min(VALIDATION_SEEDS[0], FIRST_TRAINING_SEED)
+
+
+def test_36_clips_hold_every_skin_group_at_every_rate() -> None:
+    pairs = {
+        (
+            testset.SKIN_GROUPS[k % 6],
+            testset.BANDS_BPM[(k // 6) % 6],
+        )
+        for k in range(36)
+    }
+    assert len(pairs) == 6 * len(set(testset.BANDS_BPM))
+
+
+def test_a_clip_is_the_same_every_time(clip: drawn.DrawnClip) -> None:
+    again = testset.draw_clip(testset.HARD, 4, seconds=SECONDS)
+    assert drawn.clip_sha256(again) == drawn.clip_sha256(clip)
+    other = testset.draw_clip(testset.HARD, 5, seconds=SECONDS)
+    assert drawn.clip_sha256(other) != drawn.clip_sha256(clip)
+
+
+def test_a_clip_is_what_it_claims(clip: drawn.DrawnClip) -> None:
+    assert clip.meta["skin_group"] == 5
+    low, high = testset.BANDS_BPM[0]
+    assert low * 0.85 < clip.meta["mean_bpm"] < high * 1.15
+    assert clip.found.mean() > 0.9
+    assert clip.time_s[0] == 0.0
+    assert SECONDS - 0.3 < clip.time_s[-1] <= SECONDS
+    steps = list(clip.tracked())
+    assert [step.time_s for step in steps] == list(clip.time_s)
+    first = steps[0].roi
+    assert first is not None
+    assert first.cut
+    assert first.crop.shape == (36, 36, 3)
+    assert first.crop.dtype == np.float32
+    assert 5.0 < float(first.crop.mean()) < 250.0
+    with pytest.raises(ValueError, match="clip 10000"):
+        testset.draw_clip(testset.EASY, 10_000)
+
+
+def test_no_pulse_has_no_reference() -> None:
+    kinds = {testset.KINDS[k % len(testset.KINDS)] for k in range(len(testset.KINDS))}
+    assert len(kinds) >= 10
+    found = testset.draw_clip(testset.NO_PULSE, 3, seconds=1.0)
+    assert found.meta["kind"] == "photograph"
+    assert not found.reference.has_pulse
+
+
+def test_stored_and_fresh_clips_are_alike(clip: drawn.DrawnClip, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "clip.npz"
+    drawn.save(path, clip)
+    back = drawn.load(path)
+    assert drawn.clip_sha256(back) == drawn.clip_sha256(clip)
+    assert dict(back.meta) == dict(clip.meta)
+    assert [p.name for p in path.parent.iterdir()] == ["clip.npz"]
+    for name in ("bvp", "bvp_time_s", "bpm", "bpm_time_s"):
+        np.testing.assert_array_equal(getattr(back.reference, name), getattr(clip.reference, name))
+
+
+def test_a_clip_is_drawn_once(clip: drawn.DrawnClip, tmp_path: Path) -> None:
+    calls = []
+
+    def draw() -> drawn.DrawnClip:
+        calls.append(1)
+        return clip
+
+    for _ in range(2):
+        drawn.load_or_draw(tmp_path / "a.npz", draw)
+    assert len(calls) == 1
+    (tmp_path / "b.npz").write_bytes(b"PK not a clip")
+    with pytest.raises(DataError, match=r"b\.npz is no drawn clip"):
+        drawn.load_or_draw(tmp_path / "b.npz", draw)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="another folder with --cache"):
+        drawn.load_or_draw(tmp_path / "file" / "c.npz", draw)
+
+
+def test_the_mark_changes_with_the_recipe() -> None:
+    assert testset.drawn_by() == testset.drawn_by()
+    recipe = testset.recipe()
+    assert drawn.fingerprint({**recipe, "seconds": 31.0}) != drawn.fingerprint(recipe)
+
+
+def test_entries_name_their_section_and_cache(tmp_path: Path) -> None:
+    entries = testset.entries(["easy", "hard"], 2, str(tmp_path))
+    assert [entry.name for entry in entries] == ["easy-0000", "easy-0001", "hard-0000", "hard-0001"]
+    assert [entry.section for entry in entries] == ["easy", "easy", "hard", "hard"]
+
+
+def write_trace(path: Path, **change: object) -> Path:
+    """A colour trace that pulses at 80 bpm, with its finger clip; ``change`` replaces arrays."""
+    t = np.arange(0.0, 12.0, 1 / 50.0)
+    bvp_t = np.arange(0.0, 12.0, 1 / 100.0)
+    beat = np.sin(2 * np.pi * 80 / 60 * t)
+    arrays = {
+        "rgb": np.array([140.0, 100.0, 80.0]) * (1 - 0.01 * beat[:, None] * [0.33, 0.77, 0.53]),
+        "t": t + 100.0,
+        "bvp": np.sin(2 * np.pi * 80 / 60 * bvp_t),
+        "bvp_t": bvp_t + 100.0,
+    }
+    arrays.update(change)
+    np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
+    return path
+
+
+def test_painted_skin_follows_the_trace(tmp_path: Path) -> None:
+    trace = painted.load_trace(write_trace(tmp_path / "trace.npz"))
+    clip = painted.draw_clip(trace, 2, "still", 0, seconds=6.0)
+    assert clip.found.all()
+    cheeks = clip.crops[:, 19:23, 9:13].astype(float).mean(axis=(1, 2))
+    over = cheeks / cheeks.mean(axis=0)
+    told = trace.relative(clip.time_s)
+    # green as it was measured, with its amplitude; slow light goes on top, so differences count
+    own, wanted = np.diff(over[::3, 1]), np.diff(told[::3, 1])
+    assert np.corrcoef(own, wanted)[0, 1] > 0.9
+    assert np.polyfit(wanted, own, 1)[0] == pytest.approx(1.0, abs=0.2)
+    background = clip.crops[:, :3, :3].astype(float).mean(axis=(1, 2))
+    still = np.diff((background / background.mean(axis=0))[::3, 1])
+    assert abs(np.polyfit(wanted, still, 1)[0]) < 0.2
+    rate = ReferenceRate(clip.reference, "bvp")
+    assert rate.bpm(0.0, 6.0) == pytest.approx(80.0, abs=0.5)
+    with pytest.raises(ValueError, match="motion 'dancing'"):
+        painted.draw_clip(trace, 2, "dancing", 0)
+
+
+def test_painted_clips_of_every_kind(tmp_path: Path) -> None:
+    path = write_trace(tmp_path / "trace.npz")
+    entries = painted.entries(path, 2, str(tmp_path / "cache"))
+    assert len(entries) == 2 * len(painted.SKIN_GROUPS) * len(painted.MOTIONS)
+    assert len({entry.name for entry in entries}) == len(entries)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"bvp": None}, "lacks bvp"),
+        ({"rgb": np.ones((600, 2))}, "not \\(N, 3\\)"),
+        ({"rgb": -np.ones((600, 3))}, "positive colours"),
+        ({"bvp": np.zeros(7)}, "7 values of bvp but 1200 times"),
+    ],
+)
+def test_traces_that_cannot_be_used(tmp_path: Path, change: dict, match: str) -> None:
+    with pytest.raises(DataError, match=match):
+        painted.load_trace(write_trace(tmp_path / "trace.npz", **change))
+
+
+def test_no_trace_at_all(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not a file"):
+        painted.load_trace(tmp_path / "absent.npz")
+    (tmp_path / "text.npz").write_text("no zip")
+    with pytest.raises(DataError, match="can be read"):
+        painted.load_trace(tmp_path / "text.npz")
+
+
+def test_the_shared_trace_reads_as_its_label_says() -> None:
+    path = CLIPS / "trace_0427_with_fingerppg.npz"
+    if not path.is_file():
+        pytest.skip(f"the real trace {path.name} is not beside this checkout (../shared/clips)")
+    reference = painted.load_trace(path).reference
+    assert reference.bvp_time_s is not None
+    whole = Recording("a", "a", reference)
+    rate = ReferenceRate(whole.reference, "bvp")
+    rates = [rate.bpm(float(start), start + 10.0) for start in (0, 10, 20, 30)]
+    assert all(bpm is not None and 69.0 < bpm < 88.0 for bpm in rates)
+    assert np.mean([bpm for bpm in rates if bpm is not None]) == pytest.approx(77.6, abs=2.0)
