@@ -15,6 +15,7 @@ WINDOWS_S = (WHOLE, 10.0, 30.0)
 """Lengths that are read, in seconds; WHOLE stands for the whole video."""
 
 _MIN_COVER = 0.8
+_SHORTEST_S = 2.0  # a reference rate needs two seconds: the first readings are held to those
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,7 @@ def live_rows(
     for method in methods:
         for reading in passed.outputs[method].readings:
             start_s = max(passed.start_s, reading.time_s - longest_s)
-            if reading.time_s - start_s < 2.0:
-                start_s = reading.time_s - 2.0
-            span = (start_s, reading.time_s)
+            span = (start_s, max(reading.time_s, start_s + _SHORTEST_S))
             if span not in known:
                 has_pulse = recording.reference.has_pulse
                 known[span] = reference.bpm(*span) if has_pulse else None

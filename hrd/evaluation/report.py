@@ -233,7 +233,10 @@ def _live_table(live: Dict[str, Any], report: Dict[str, Any]) -> str:
 
 def _under_the_paper(section: Dict[str, Any], report: Dict[str, Any]) -> str:
     head = ["method", "parameters", "MAE, bpm", "RMSE, bpm", "source"]
-    rows = [_published_row(row, "the paper") for row in PAPER_UBFC]
+    rows = [
+        _published_row(row, "the paper" if row.params else "quoted by the paper")
+        for row in PAPER_UBFC
+    ]
     for window, figures in section["windows"].items():
         where = "whole recordings" if window == "whole" else f"{window} s windows"
         for method, one in figures.items():
@@ -248,8 +251,8 @@ def _under_the_paper(section: Dict[str, Any], report: Dict[str, Any]) -> str:
     ]
     return (
         f"## Under the paper's table\n\nThe paper: {PAPER}. Which recordings and windows it tested "
-        "on is not public, so ours are given for all of this run's. hrd's models have never seen a "
-        f"real person.\n\n{_table(head, rows)}\n\nMethods that never saw UBFC-rPPG ({TOOLBOX}):\n\n"
+        "on is not public, so ours are given for all of this run's. The models that come with hrd "
+        f"have never seen a real person.\n\n{_table(head, rows)}\n\nMethods that never saw UBFC-rPPG ({TOOLBOX}):\n\n"
         + _table(["method", "trained on", "MAE, bpm", "source"], others)
     )
 
