@@ -13,6 +13,7 @@ from hrd.errors import HrdError
 from hrd.evaluation import matfiles
 from hrd.evaluation.layouts import LAYOUTS, find_recordings
 from hrd.evaluation.recording import DataError, Recording, Reference, ReferenceRate, regular
+from hrd.simulate import write_dataset
 from hrd.types import Frame
 from tests import eval_help as made
 
@@ -152,6 +153,18 @@ def test_simulated_recipe_becomes_groups(tmp_path: Path) -> None:
     (folder / "recipe.json").write_text("{no json")
     with pytest.raises(DataError, match=r"recipe\.json"):
         only("simulated", tmp_path)
+
+
+def test_what_hrd_simulate_writes(tmp_path: Path) -> None:
+    write_dataset(tmp_path, 1, 3.0, seed=5, skins=(4,), motions=("hard",), size=(160, 160))
+    recording = only("simulated", tmp_path)
+    frames = frames_of(recording)
+    assert len(frames) == 90
+    assert recording.groups["skin group (simulated)"] == "4"
+    assert recording.groups["motion"] == "hard"
+    recipe = json.loads((tmp_path / "subject1" / "recipe.json").read_text())
+    rate = ReferenceRate(recording.reference, "rate").bpm(0.0, frames[-1].time_s)
+    assert rate == pytest.approx(recipe["mean_bpm"], abs=0.01)
 
 
 # What is missing or garbled is named, in one sentence.

@@ -91,7 +91,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         choices=("bvp", "rate"),
         help=(
             "true heart rate from the reference wave's spectrum, or the rate that the data set "
-            "gives (default: bvp; testset: rate)"
+            "gives (default: bvp; simulated and testset: rate)"
         ),
     )
     parser.add_argument(

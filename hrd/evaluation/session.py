@@ -19,7 +19,7 @@ from hrd.evaluation.runner import Job, RecordingResult, run_all
 from hrd.evaluation.summary import summarise
 from hrd.pipeline import PipelineConfig
 
-TESTSET, PAINTED = "testset", "painted"
+SIMULATED, TESTSET, PAINTED = "simulated", "testset", "painted"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def make_plan(choice: Choice) -> Plan:
             raise UsageError(f"{choice.layout} needs the directory that the data set is in")
         layout = LAYOUTS[choice.layout]
         entries = find_recordings(layout, Path(choice.where).expanduser())
-        plan = Plan(layout.name, layout.title, entries, simulated=layout.name == "simulated")
+        plan = Plan(layout.name, layout.title, entries, simulated=layout.name == SIMULATED)
     if choice.limit is None:
         return plan
     if choice.limit < 1:
@@ -137,12 +137,13 @@ def evaluate(
 ) -> Tuple[Dict[str, Any], List[RecordingResult]]:
     """Run everything; returns the report (as its JSON holds it) and all rows.
 
-    ``reference`` None: the pulse wave, for the test set its true rate. Raises ``EngineError`` if a
-    method cannot run, ``DataError`` if not a single recording could be evaluated.
+    ``reference`` None: the pulse wave, or the true rate where everything is simulated. Raises
+    ``EngineError`` if a method cannot run, ``DataError`` if not a single recording could be
+    evaluated.
     """
     methods = {spec.name: describe(spec) for spec in specs}
     if reference is None:
-        reference = RATE if plan.layout == TESTSET else BVP
+        reference = RATE if plan.layout in (TESTSET, SIMULATED) else BVP
     job = Job(tuple(specs), pipeline, reference, detector)
     results: List[RecordingResult] = []
     for result in run_all(plan.entries, job, workers, on_frame):
