@@ -27,9 +27,9 @@ from tests.train_help import TINY, TINY_TEACHER, make_store  # noqa: E402
 
 QUICK = TrainConfig(
     network="tiny",
-    steps=6,
+    steps=4,
     batch_clips=2,
-    lengths_frames=(96,),
+    lengths_frames=(64,),
     skip_frames=20,
     warmup_steps=2,
     bf16=False,
@@ -48,20 +48,20 @@ def weights(path):
 
 def test_a_run_leaves_a_checkpoint_its_history_and_a_picture(tmp_path):
     config = replace(QUICK, out=str(tmp_path))
-    result = train(config, make_store(5), make_store(2, seed=90), spec=TINY)
-    assert result.steps == 6
+    result = train(config, make_store(5, frames=80), make_store(2, seed=90, frames=80), spec=TINY)
+    assert result.steps == 4
     assert result.scores is not None
     assert result.scores.clips == 2
     content = load_checkpoint(result.checkpoint)
     assert TrainConfig.from_dict(content["config"]) == config
     rows = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [2, 4, 6, 6]
+    assert [row["step"] for row in rows] == [2, 4, 4]
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert not list(tmp_path.glob("*.part"))
 
 
 def test_the_same_seeds_give_the_same_network_and_other_seeds_another(tmp_path):
-    store = make_store(5)
+    store = make_store(5, frames=80)
     a = train(replace(QUICK, out=str(tmp_path / "a")), store, spec=TINY).checkpoint
     b = train(replace(QUICK, out=str(tmp_path / "b")), store, spec=TINY).checkpoint
     c = train(replace(QUICK, out=str(tmp_path / "c"), seed=1), store, spec=TINY).checkpoint
@@ -74,7 +74,7 @@ class Interrupted(Exception):
 
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path):
-    store = make_store(5)
+    store = make_store(5, frames=80)
     whole = train(replace(QUICK, out=str(tmp_path / "whole")), store, spec=TINY).checkpoint
 
     def stop(row):
@@ -87,14 +87,14 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path):
     saved = load_checkpoint(tmp_path / "parts" / "last.pt")
     assert saved["step"] == 2
     resumed = train(config, store, spec=TINY, resume=True)
-    assert resumed.steps == 6
+    assert resumed.steps == 4
     for name, value in weights(whole).items():
         torch.testing.assert_close(weights(resumed.checkpoint)[name], value, atol=1e-6, rtol=1e-5)
 
 
 def test_a_time_limit_ends_a_run(tmp_path):
     config = replace(QUICK, out=str(tmp_path), steps=10_000, minutes=1e-4)
-    result = train(config, make_store(5), spec=TINY)
+    result = train(config, make_store(5, frames=80), spec=TINY)
     assert 1 <= result.steps < 10_000
     assert load_checkpoint(result.checkpoint)["step"] == result.steps
 
@@ -102,10 +102,10 @@ def test_a_time_limit_ends_a_run(tmp_path):
 @pytest.mark.slow
 def test_a_tiny_network_learns_to_read_rates(tmp_path):
     config = replace(
-        QUICK, out=str(tmp_path), steps=120, batch_clips=4, learning_rate=1e-2, average=0.9
+        QUICK, out=str(tmp_path), steps=80, batch_clips=3, learning_rate=2e-2, average=0.9
     )
     before = score(loop.PulseNet(TINY), make_store(8, seed=500), limit=8)
-    result = train(config, make_store(40), make_store(8, seed=500), spec=TINY)
+    result = train(config, make_store(30, frames=80), make_store(8, seed=500), spec=TINY)
     assert result.scores is not None
     assert result.scores.mae_bpm < 3.0
     assert result.scores.pearson > 0.8 > before.pearson
@@ -113,7 +113,7 @@ def test_a_tiny_network_learns_to_read_rates(tmp_path):
 
 
 def test_distillation_takes_the_teacher_along_and_throws_the_projections_away(tmp_path):
-    store = make_store(5)
+    store = make_store(5, frames=80)
     teacher = train(
         replace(QUICK, network="tiny-teacher", out=str(tmp_path / "t")), store, spec=TINY_TEACHER
     ).checkpoint

@@ -102,6 +102,12 @@ def play_faster(clip: Clip, speed: float, start: float, frames: int) -> Clip:
     last = len(clip.crops) - 1
     if positions[-1] > last + 1e-6:
         raise ValueError(f"{frames} frames at speed {speed:.3f} from {start:.1f} leave the clip")
+    if speed == 1.0 and start == int(start):
+        part = slice(int(start), int(start) + frames)
+        cut = np.array(clip.cut[part])
+        cut[0] = True
+        crops = clip.crops[part].astype(np.float32)
+        return Clip(crops, cut, clip.bvp[part], clip.bpm[part], clip.has_pulse)
     positions = np.minimum(positions, last)
     below = np.minimum(positions.astype(int), last - 1)
     weight = (positions - below).astype(np.float32)
@@ -327,7 +333,7 @@ class ShardStore:
 
 @dataclass(frozen=True)
 class JoinedStore:
-    """Several stores as one, in order. Clips may differ in length as long as all are long enough."""
+    """Several stores as one, in order."""
 
     stores: Tuple[ClipStore, ...]
 

@@ -13,6 +13,7 @@ the same arithmetic is several times cheaper there. The idea of splitting: R(2+1
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
@@ -210,29 +211,32 @@ class PulseNet(nn.Module):
         past = iter(state) if state is not None else None
         next_state: List[Tensor] = []
         taps: Dict[int, Tensor] = {}
-        for index, module in enumerate(self.layers):
-            if isinstance(module, AttentionPool):
-                x = module(x)
-            elif isinstance(module, ConvLayer) and isinstance(module.layer, Spatial):
-                y = module(x)
-                x = _activate(y + x if module.layer.residual else y, module.layer.activation)
-            elif isinstance(module, ConvLayer) and isinstance(module.layer, Temporal):
-                side = module.shape.in_side
-                z = _places_apart(x, batch, steps)  # (B, C, T, H*W)
-                keep = module.layer.state_frames
-                if past is None:
-                    z = functional.pad(z, (0, 0, keep, 0))
-                else:
-                    z = torch.cat([next(past).to(z.dtype), z], 2)
-                next_state.append(z[:, :, z.shape[2] - keep :])
-                y = module(z)
-                if module.layer.residual:
-                    first = keep - module.layer.lag
-                    y = y + z[:, :, first : first + steps]
-                x = _frames_apart(_activate(y, module.layer.activation), side)
-            if want_taps and index in self.spec.taps:
-                taps[index] = x.reshape((batch, steps) + tuple(x.shape[1:]))
-        bvp = self.head(x).reshape(batch, steps)
+        with contextlib.ExitStack() as precision:
+            for index, module in enumerate(self.layers):
+                if isinstance(module, AttentionPool):
+                    # from here on there is next to nothing to compute, so it is done in float32
+                    precision.enter_context(torch.autocast(x.device.type, enabled=False))
+                    x = module(x.float())
+                elif isinstance(module, ConvLayer) and isinstance(module.layer, Spatial):
+                    y = module(x)
+                    x = _activate(y + x if module.layer.residual else y, module.layer.activation)
+                elif isinstance(module, ConvLayer) and isinstance(module.layer, Temporal):
+                    side = module.shape.in_side
+                    z = _places_apart(x, batch, steps)  # (B, C, T, H*W)
+                    keep = module.layer.state_frames
+                    if past is None:
+                        z = functional.pad(z, (0, 0, keep, 0))
+                    else:
+                        z = torch.cat([next(past).to(z.dtype), z], 2)
+                    next_state.append(z[:, :, z.shape[2] - keep :])
+                    y = module(z)
+                    if module.layer.residual:
+                        first = keep - module.layer.lag
+                        y = y + z[:, :, first : first + steps]
+                    x = _frames_apart(_activate(y, module.layer.activation), side)
+                if want_taps and index in self.spec.taps:
+                    taps[index] = x.reshape((batch, steps) + tuple(x.shape[1:]))
+            bvp = self.head(x).reshape(batch, steps)
         return bvp, next_state, [taps[i] for i in self.spec.taps] if want_taps else []
 
 
