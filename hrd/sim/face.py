@@ -7,7 +7,7 @@ moves and pulses it without drawing again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, List, Optional, Tuple
 
 import cv2
@@ -137,6 +137,14 @@ class Patch:
     columns: slice
     change: np.ndarray  # (h, w, 3) float32, to be added to the albedo
 
+    def moved(self, down_px: int, right_px: int) -> Patch:
+        """The same patch in layers that begin elsewhere."""
+        rows = slice(self.rows.start + down_px, self.rows.stop + down_px)
+        columns = slice(self.columns.start + right_px, self.columns.stop + right_px)
+        if rows.start < 0 or columns.start < 0:
+            raise ValueError("the eyes or the mouth lie outside this part of the face")
+        return replace(self, rows=rows, columns=columns)
+
 
 @dataclass(frozen=True)
 class FaceLayers:
@@ -161,6 +169,23 @@ class FaceLayers:
     mouth: Patch
     unit_px: float
     center_px: Tuple[float, float]
+
+    def part(self, rows: slice, columns: slice) -> FaceLayers:
+        """A rectangle of the layers that still holds the eyes and the mouth."""
+        box = (rows, columns)
+        return replace(
+            self,
+            albedo=self.albedo[box],
+            alpha=self.alpha[box],
+            gain=self.gain[box],
+            delay_s=self.delay_s[box],
+            skin=self.skin[box],
+            relief=self.relief[box],
+            gloss=self.gloss[box],
+            lids=self.lids.moved(-rows.start, -columns.start),
+            mouth=self.mouth.moved(-rows.start, -columns.start),
+            center_px=(self.center_px[0] - columns.start, self.center_px[1] - rows.start),
+        )
 
 
 def fractal(
@@ -642,6 +667,11 @@ class LitFace:
     turn: np.ndarray
     nod: np.ndarray
     shine: np.ndarray
+
+    def part(self, rows: slice, columns: slice) -> LitFace:
+        """A rectangle of it, as ``FaceLayers.part``."""
+        box = (rows, columns)
+        return LitFace(self.shading[box], self.turn[box], self.nod[box], self.shine[box])
 
 
 def light_face(layers: FaceLayers, lighting: Lighting) -> LitFace:

@@ -8,15 +8,16 @@ is on the diffuse part v_d and v_s is the mirrored light. Everything is in the c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Iterator, Optional, Tuple
+from typing import Iterator, Optional, Tuple, Union
 
 import cv2
 import numpy as np
 
-from hrd.sim.face import FaceLayers, Lighting, Patch, fractal, light_face
+from hrd.sim.face import FaceLayers, Lighting, LitFace, Patch, fractal, light_face
 from hrd.sim.light import Light
 from hrd.sim.motion import Motion
 from hrd.sim.pulse import Heart
+from hrd.sim.signals import smoothstep
 
 PULSE_RGB = (0.33, 0.77, 0.53)
 """Relative pulse amplitude of the channels of a camera (de Haan & van Leest 2014)."""
@@ -148,14 +149,16 @@ class Pose:
 class FaceScene:
     """Draws pictures of one face at any time.
 
-    ``origin_px``: where the face's origin rests in the picture; ``tint``: colour of the lamp.
-    ``heart`` None or ``pulse`` None: a face without a pulse.
+    ``lighting`` may be a face already lit. ``origin_px``: where the face's origin rests in the
+    picture; ``tint``: colour of the lamp. ``heart`` None or ``pulse`` None: a face without a
+    pulse. ``fixed_edge_px``: within this distance of the picture's edge nothing moves, so that
+    it can be laid into a larger picture.
     """
 
     def __init__(
         self,
         layers: FaceLayers,
-        lighting: Lighting,
+        lighting: Union[Lighting, LitFace],
         size: Tuple[int, int],
         origin_px: Tuple[float, float],
         background: Background,
@@ -165,6 +168,7 @@ class FaceScene:
         pulse: Optional[PulseLook] = None,
         tint: Tuple[float, float, float] = (1.0, 1.0, 1.0),
         shine: float = 30.0,
+        fixed_edge_px: float = 0.0,
     ) -> None:
         self.layers = layers
         self.size = size
@@ -175,12 +179,13 @@ class FaceScene:
         self.heart = heart
         self.pulse = pulse
         self.shine = shine
-        self._build(lighting, np.array(tint, np.float32))
+        self._moves = self._freedom(fixed_edge_px) if fixed_edge_px > 0.0 else None
+        lit = lighting if isinstance(lighting, LitFace) else light_face(layers, lighting)
+        self._build(lit, np.array(tint, np.float32))
         self._screen_rgb = np.array(light.screen_rgb)
 
-    def _build(self, lighting: Lighting, tint: np.ndarray) -> None:
+    def _build(self, lit: LitFace, tint: np.ndarray) -> None:
         layers = self.layers
-        lit = light_face(layers, lighting)
         height, width = layers.alpha.shape
         alpha = layers.alpha[..., None]
         color = layers.albedo * tint * alpha
@@ -209,6 +214,14 @@ class FaceScene:
         rng = np.random.default_rng(self.layers.look.seed)
         self._dither = ((rng.random((2, rows, columns)) - 0.5) / 32.0).astype(np.float32)
         self._scratch = _Scratch(rows, columns)
+
+    def _freedom(self, edge_px: float) -> np.ndarray:
+        """(H, W) float32: 0 at the edge of the picture, 1 from ``edge_px`` inwards."""
+        width, height = self.size
+        across = np.minimum(np.arange(width), np.arange(width)[::-1])
+        down = np.minimum(np.arange(height), np.arange(height)[::-1])
+        inwards = np.minimum(across[None, :], down[:, None]) / edge_px
+        return smoothstep(inwards - 0.02).astype(np.float32)
 
     def pose(self, times_s: np.ndarray) -> Pose:
         """Where the face is at these times."""
@@ -313,6 +326,13 @@ class FaceScene:
         np.add(self._dither[1], matrix[1, 0] * columns + matrix[1, 2], out=scratch.map_y)
         scratch.map_x += matrix[0, 1] * rows
         scratch.map_y += matrix[1, 1] * rows
+        if self._moves is not None:
+            left = np.float32(self.layers.center_px[0] - self.origin_px[0])
+            top = np.float32(self.layers.center_px[1] - self.origin_px[1])
+            for line, rest in ((scratch.map_x, columns + left), (scratch.map_y, rows + top)):
+                line -= rest
+                line *= self._moves
+                line += rest
         return scratch.map_x, scratch.map_y
 
     def _depth_in_picture(self, pose: Pose, k: int) -> Tuple[np.ndarray, np.ndarray]:
