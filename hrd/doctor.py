@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from typing import Callable, Iterator, List, Optional, Tuple
 
@@ -217,7 +218,11 @@ def _socket(config: Config) -> List[Finding]:
     existing = folder
     while not os.path.isdir(existing):
         existing = os.path.dirname(existing)
-    if os.access(existing, os.W_OK | os.X_OK):
+    try:  # by trying: access bits say nothing of read-only and special file systems
+        os.rmdir(tempfile.mkdtemp(prefix=".hrd-doctor-", dir=existing))
+    except OSError:
+        pass
+    else:
         return [Finding("socket", Verdict.OK, f"{path} can be made")]
     if os.path.exists(path) and os.access(path, os.W_OK):
         return [Finding("socket", Verdict.OK, f"{path} can be read")]

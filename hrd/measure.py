@@ -13,6 +13,8 @@ from hrd.face.detect import FaceDetector
 from hrd.pipeline import Pipeline
 from hrd.types import PulseChunk, Reading
 
+_SAME_MOMENT_S = 0.5
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -90,6 +92,8 @@ def measure_file(
         raise SourceError(f"{path} holds no video frame; nothing can be measured")
     last = pipeline.finish()
     if last is not None:
+        if readings and last.time_s - readings[-1].time_s < _SAME_MOMENT_S:
+            readings.pop()  # the same moment, read again with all of the signal
         readings.append(last)
     whole = pipeline.whole_clip()
     trusted = whole is not None and whole.confidence >= config.reading.min_confidence

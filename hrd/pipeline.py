@@ -86,6 +86,7 @@ class Pipeline:
         self._last_roi: Optional[RoiFrame] = None
         self._last_frame_s: Optional[float] = None
         self._last_reading: Optional[Reading] = None
+        self._grid_end_s = 0.0  # where the next chunk will begin
         self._skip_before_s = -np.inf  # engine output older than this belongs to no frame
         self._hop_s = self._config.hop_frames / MODEL_FS_HZ
 
@@ -135,7 +136,7 @@ class Pipeline:
         if lag:
             self._run(
                 RoiChunk(
-                    start_s=self._last_roi.time_s,
+                    start_s=self._grid_end_s,
                     fs_hz=MODEL_FS_HZ,
                     crops=np.repeat(self._last_roi.crop[None], lag, axis=0),
                     cut=np.ones(lag, bool),
@@ -171,6 +172,7 @@ class Pipeline:
         self._skip_before_s = time_s
 
     def _run(self, chunk: RoiChunk) -> None:
+        self._grid_end_s = chunk.start_s + len(chunk.crops) / chunk.fs_hz
         with self._timed("engine"):
             pulse = self.engine.process(chunk)
         # the engine's first delay_frames samples are of times before the stream began

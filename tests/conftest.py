@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
@@ -16,3 +18,12 @@ def face_clip() -> Path:
     if not path.is_file():
         pytest.skip(f"the real clip {path.name} is not beside this checkout (../shared/clips)")
     return path
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Commands run in this process set up logging for themselves; the next test starts afresh."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
