@@ -35,9 +35,9 @@ def portrait(seed: int) -> Tuple[np.ndarray, FaceLayers]:
     layers = draw_face(sample_look(rng), float(rng.uniform(90, 150)), 1.1, 1.1, 1.3)
     lighting = Lighting(float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0.0, 0.8)))
     lit = light_face(layers, lighting)
-    room = (
-        rng.uniform(30, 220, 3) * (1.0 + 0.15 * fractal(rng, layers.alpha.shape, 90.0))[..., None]
-    )
+    height, width = layers.alpha.shape
+    cloud = fractal(rng, (height, width), 90.0)
+    room = rng.uniform(30, 220, 3) * (1.0 + 0.15 * cloud)[..., None]
     cover = layers.alpha[..., None]
     picture = layers.albedo * lit.shading[..., None] * cover + room * (1.0 - cover)
     return np.clip(picture, 0, 255).astype(np.uint8), layers
