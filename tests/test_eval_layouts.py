@@ -164,7 +164,7 @@ def test_what_hrd_simulate_writes(tmp_path: Path) -> None:
     assert recording.groups["motion"] == "hard"
     recipe = json.loads((tmp_path / "subject1" / "recipe.json").read_text())
     rate = ReferenceRate(recording.reference, "rate").bpm(0.0, frames[-1].time_s)
-    assert rate == pytest.approx(recipe["mean_bpm"], abs=0.01)
+    assert rate == pytest.approx(recipe["mean_bpm"], abs=0.1)
 
 
 # What is missing or garbled is named, in one sentence.

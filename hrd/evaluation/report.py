@@ -52,7 +52,7 @@ def markdown(report: Dict[str, Any]) -> str:
         parts.extend(_section(section, report))
     if report["layout"] in ("ubfc-rppg", "ubfc-rppg-1") and sections:
         parts.append(_under_the_paper(sections[0], report))
-    if report["layout"] == "testset":
+    if report["layout"] == "testset" and report["references"]:
         parts.append(_pattern())
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -68,7 +68,8 @@ def _head(report: Dict[str, Any]) -> str:
     if "testset" in report:
         test = report["testset"]
         lines.append(
-            f"Test set version {test['version']}, recipe {test['recipe_sha256'][:12]}, "
+            f"Test set version {test['version']}, recipe {test['recipe_sha256'][:12]}, drawn by "
+            f"{test['drawn_by']}, "
             f"{test['clips']} clips per difficulty, seeds from {test['first_seeds']}."
         )
     sources = [f"{key} ({REFERENCE_TEXT[key]})" for key in report["references"]]
@@ -106,8 +107,11 @@ def _section(section: Dict[str, Any], report: Dict[str, Any]) -> List[str]:
         parts.append(f"### {title}, ungated\n\n{_window_table(figures)}")
     if section["rate_bands"]:
         parts.append(_band_table(section["rate_bands"]))
+    if not section["references"]:
+        parts.append("Nothing here has a pulse: every published bpm is a false one.")
     for name, split in section["groups"].items():
-        parts.append(_group_table(name, split))
+        table = _group_table if section["references"] else _false_table
+        parts.append(table(name, split))
     if section["live"]:
         parts.append(_live_table(section["live"], report))
     return parts
@@ -195,6 +199,19 @@ def _group_table(name: str, split: Dict[str, Any]) -> str:
         f"### By {name}\n\nUngated: windows of {MAIN_WINDOW_S:g} s. Gated: the live pipeline's "
         f"seconds; gating can hide a bias, so both are here.\n\n{_table(head, rows)}"
     )
+
+
+def _false_table(name: str, split: Dict[str, Any]) -> str:
+    rows = [
+        [method, value, str(gated["seconds"]), str(gated["published"]), _percent(share)]
+        for method, one in split.items()
+        for value, figures in one["values"].items()
+        for gated in [figures.get("gated")]
+        if gated is not None
+        for share in [gated["published"] / gated["seconds"] if gated["seconds"] else None]
+    ]
+    head = ["method", name, "seconds", "with a bpm", "share"]
+    return f"### False readings by {name}\n\n{_table(head, rows)}"
 
 
 def _live_table(live: Dict[str, Any], report: Dict[str, Any]) -> str:
