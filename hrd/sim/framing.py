@@ -25,6 +25,9 @@ BOX_SIZE = 1.027
 BOX_CENTER_X_SPREAD = 0.010
 BOX_CENTER_Y_SPREAD = 0.019
 BOX_SIZE_SPREAD = 0.038
+# how far it goes with the nose when the head turns or nods, face units per radian (14 faces)
+BOX_PER_YAW = 0.10
+BOX_PER_PITCH = 0.17
 
 
 class KnowingDetector(FaceDetector):
@@ -80,8 +83,8 @@ def lay_out(
     off_y = BOX_CENTER_Y + rng.normal(0.0, BOX_CENTER_Y_SPREAD)
     size = BOX_SIZE + rng.normal(0.0, BOX_SIZE_SPREAD)
     # a turned head's box goes with the nose
-    center_x = x + zoom * (np.cos(roll) * off_x - np.sin(roll) * off_y) + 0.2 * yaw
-    center_y = y + zoom * (np.sin(roll) * off_x + np.cos(roll) * off_y) - 0.2 * pitch
+    center_x = x + zoom * (np.cos(roll) * off_x - np.sin(roll) * off_y) + BOX_PER_YAW * yaw
+    center_y = y + zoom * (np.sin(roll) * off_x + np.cos(roll) * off_y) - BOX_PER_PITCH * pitch
     side = GROWTH * size * zoom.max()
     rise = RISE * size
     margin = 0.06 * side  # the crop may lag behind the face by about this much
