@@ -57,7 +57,8 @@ def bland_altman(path: Path, title: str, rows: Sequence[WindowRow], methods: Lis
         sharey=True,
     )
     size = np.array([abs(row.bpm - row.reference_bpm) for row in rows if row.bpm is not None])
-    reach = float(max(6.0, np.percentile(size, 98) * 1.15)) if len(size) else 10.0
+    # one method that fails must not flatten the others: what is beyond is marked at the edge
+    reach = float(np.clip(1.15 * np.percentile(size, 98), 6.0, 25.0)) if len(size) else 10.0
     window_s = rows[0].window_s
     for place, axis in enumerate(axes.flat):
         if place >= len(methods):
@@ -69,10 +70,8 @@ def bland_altman(path: Path, title: str, rows: Sequence[WindowRow], methods: Lis
         error, mean = bpm - reference, 0.5 * (bpm + reference)
         axis.axhline(0.0, color=_MUTED, linewidth=0.6)
         inside = np.abs(error) <= reach
-        axis.plot(
-            mean[inside], error[inside], ".", color=_LINES[0], alpha=0.45, markersize=5, mew=0
-        )
-        if (~inside).any():  # what lies outside is marked at the edge, not dropped
+        axis.plot(mean[inside], error[inside], ".", color=_LINES[0], alpha=0.5, markersize=7, mew=0)
+        if (~inside).any():
             edge = np.sign(error[~inside]) * reach * 0.97
             axis.plot(mean[~inside], edge, "x", color=_ACCENT, markersize=4)
         bias, spread = float(error.mean()), float(error.std())
@@ -138,7 +137,7 @@ def reliability(path: Path, title: str, live: Dict[str, Any], min_confidence: fl
     right.set_xlim(0, 100)
     right.set_ylim(bottom=0)
     if right.lines:
-        right.legend(fontsize=8, loc="upper left", frameon=False)
+        right.legend(fontsize=8, loc="best", frameon=False)
     for axis in (left, right):
         _plain(axis)
     figure.suptitle(f"{title}: the live pipeline's confidence", fontsize=11)
