@@ -16,7 +16,7 @@ from hrd.sim.face import PULSE_OF_GROUP
 from hrd.sim.motion import DIFFICULTIES
 
 CODECS = {
-    "mjpeg": ("yuvj444p", {}),
+    "mjpeg": ("yuvj444p", {"qmin": "2", "qmax": "2"}),
     "ffv1": ("bgr0", {"level": "3", "slices": "4"}),
 }
 """MJPEG at its best quality (30 to 50 KB a frame at 640x480) or FFV1, lossless (230 to 310 KB)."""
@@ -147,8 +147,6 @@ def _write_video(
         stream.width, stream.height = source.config.size
         stream.pix_fmt = pixel_format
         stream.codec_context.thread_count = 1
-        if codec == "mjpeg":
-            stream.codec_context.qmin = stream.codec_context.qmax = 2
         for frame in source:
             picture = av.VideoFrame.from_ndarray(frame.image, format="rgb24")
             picture.pts = frame.index

@@ -156,13 +156,11 @@ def _yuv420(frame: np.ndarray) -> np.ndarray:
 
 
 def _jpeg(frame: np.ndarray, config: CodecConfig) -> np.ndarray:
-    sampling = (
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
-        if config.subsample
-        else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422
-    )
-    options = [cv2.IMWRITE_JPEG_QUALITY, config.quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
-    # the codec is told that red is blue: its arithmetic must see true luma, so swap both ways
+    options = [cv2.IMWRITE_JPEG_QUALITY, config.quality]
+    if not config.subsample and hasattr(cv2, "IMWRITE_JPEG_SAMPLING_FACTOR"):  # OpenCV 4.7
+        factor = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
+    # OpenCV takes and gives BGR
     _, data = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)
     return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
@@ -198,7 +196,6 @@ def _encoder(width: int, height: int, config: CodecConfig, fps: float):  # type:
     encoder.time_base = 1 / rate
     encoder.thread_count = 1
     encoder.gop_size = config.gop
-    encoder.max_b_frames = config.bframes
     options = {"preset": config.preset, "bf": str(config.bframes)}
     if config.tune:
         options["tune"] = config.tune
