@@ -337,7 +337,6 @@ def train(
             },
         )
         (out / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
-        draw_curves(history, out / "curves.png", title=f"{config.network}: {out.name}")
 
     def validate() -> Optional[Scores]:
         if validation is None:
@@ -417,6 +416,8 @@ def train(
                 trainee.train()
         if place.first and (step % config.save_every == 0 or done):
             save(scores)
+        if place.first and (step % config.validate_every == 0 or done):
+            draw_curves(history, out / "curves.png", title=f"{config.network}: {out.name}")
         if done:
             break
     bar.close()
