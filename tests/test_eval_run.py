@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional
@@ -170,6 +172,28 @@ def test_a_reading_without_a_pulse_is_wrong() -> None:
     assert found["right_of_published"] == 0.0
     assert found["mae"] is None
     assert found["calibration"]["ece"] == pytest.approx(0.7)
+
+
+def test_sections_and_all_of_them() -> None:
+    def result(section: str, error: float) -> runner.RecordingResult:
+        row = WindowRow(section, "P", section, section, 10.0, 0.0, 70.0, 70.0 + error, 1.0)
+        return runner.RecordingResult(section, section, [row], [], "bvp", 10.0)
+
+    results = [result("hard", 4.0), result("easy", 0.0)]
+    sections = summarise(results, ["P"], [], 0.8, rounds=0)
+    assert [section["name"] for section in sections] == ["hard", "easy", "all"]
+    assert [section["windows"]["10"]["P"]["mae"] for section in sections] == [4.0, 0.0, 2.0]
+    assert [s["name"] for s in summarise(results[:1], ["P"], [], 0.8, rounds=0)] == ["hard"]
+
+
+def test_heavy_libraries_wait_until_they_are_needed() -> None:
+    code = (
+        "import sys, hrd.cli.eval, hrd.evaluation.session, hrd.evaluation.report, "
+        "hrd.evaluation.pictures, hrd.evaluation.testset, hrd.evaluation.painted; "
+        "print(sorted({'torch', 'matplotlib', 'h5py', 'mediapipe'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_groups_tell_the_gap_gated_and_not() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from hrd.errors import HrdError
 from hrd.evaluation.metrics import NEAR_BPM
 from hrd.evaluation.protocol import WindowRow
-from hrd.evaluation.summary import MAIN_WINDOW_S
+from hrd.evaluation.summary import ALL, MAIN_WINDOW_S
 
 _COLUMNS = 3
 _INK, _MUTED, _ACCENT = "#1b1f24", "#8a929b", "#b3261e"
@@ -26,7 +26,8 @@ def draw_all(folder: Path, report: Dict[str, Any], rows: Sequence[WindowRow]) ->
         name = section["name"]
         stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         ending = f"-{stem}" if stem else ""
-        own = [row for row in rows if row.section == name and row.bpm is not None]
+        own = [row for row in rows if row.section == name or name == ALL]
+        own = [row for row in own if row.bpm is not None]
         title = f"{report['title']}" + (f", {name}" if name else "")
         main = [row for row in own if row.window_s == MAIN_WINDOW_S] or own
         if main:

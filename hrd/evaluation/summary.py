@@ -19,6 +19,9 @@ from hrd.evaluation.metrics import (
 from hrd.evaluation.protocol import WINDOWS_S, LiveRow, WindowRow
 from hrd.evaluation.runner import RecordingResult
 
+ALL = "all"
+"""Name of the section over all others."""
+
 MAIN_WINDOW_S = 10.0
 """Groups and rate bands are broken down at this window."""
 
@@ -38,21 +41,17 @@ def summarise(
     min_confidence: float,
     rounds: int = ROUNDS,
 ) -> List[Dict[str, Any]]:
-    """One object per section, in the order in which the sections come."""
+    """One object per section, in the order in which the sections come; then, if there are
+    several, one named ``all`` over everything."""
     sections: List[str] = []
     for result in results:
         if result.section not in sections:
             sections.append(result.section)
+    parts = [(name, [result for result in results if result.section == name]) for name in sections]
+    if len(parts) > 1:
+        parts.append((ALL, list(results)))
     return [
-        _section(
-            name,
-            [result for result in results if result.section == name],
-            methods,
-            live_methods,
-            min_confidence,
-            rounds,
-        )
-        for name in sections
+        _section(name, own, methods, live_methods, min_confidence, rounds) for name, own in parts
     ]
 
 

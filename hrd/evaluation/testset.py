@@ -240,6 +240,7 @@ def load_clip(difficulty: str, k: int, folder: Optional[str]) -> Recording:
     groups = meta_groups(
         clip.meta,
         {
+            "difficulty": "difficulty",
             "skin_group": "skin group (simulated)",
             "light": "light",
             "codec": "compression",
