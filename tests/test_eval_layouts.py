@@ -265,6 +265,12 @@ def test_mat_without_its_variables(tmp_path: Path) -> None:
         frames_of(only("mmpd", tmp_path))
 
 
+def test_an_empty_subject_is_damage_and_not_nothing(tmp_path: Path) -> None:
+    (tmp_path / "subject7").mkdir()
+    with pytest.raises(DataError, match=r"ground_truth\.txt is missing"):
+        only("ubfc-rppg", tmp_path)
+
+
 def test_nothing_to_find(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no recording as PURE"):
         find_recordings(LAYOUTS["pure"], tmp_path)

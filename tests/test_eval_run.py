@@ -339,6 +339,21 @@ def test_a_recording_whose_reference_is_elsewhere_is_a_problem() -> None:
     assert "no reference" in result.problem
 
 
+def test_pictures_that_end_early_are_noted() -> None:
+    short = skin_recording(72.0, seconds=3.0)
+    times_s = np.arange(300) / 30.0
+    recording = replace(
+        short,
+        reference=Reference(made.wave(times_s, 72.0), times_s),
+        frames=None,
+        tracked=lambda: track(short, always(SKIN_FACE), TrackerConfig()),
+    )
+    job = runner.Job((MethodSpec("GREEN", "green"),))
+    (result,) = runner.run_all([Entry("short", lambda: recording)], job)
+    assert result.problem is None
+    assert result.note == "a: its pictures end 7 s before its reference"
+
+
 def test_live_rows_compare_with_the_seconds_that_were_read() -> None:
     times_s = np.arange(0.0, 30.0, 1.0)
     rate = np.where(times_s < 15.0, 60.0, 90.0)

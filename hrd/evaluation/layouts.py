@@ -89,7 +89,8 @@ def _find_ubfc(root: Path, truth: str, load: Callable[[Path], Recording]) -> Lis
 
 
 def _holds(folder: Path, name: str) -> bool:
-    return (folder / name).exists()
+    # a folder named as the set names them is a recording, and if it is empty a damaged one
+    return (folder / name).exists() or re.fullmatch(r"subject\d+", folder.name) is not None
 
 
 def load_ubfc_2(folder: Path) -> Recording:

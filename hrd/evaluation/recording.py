@@ -107,6 +107,12 @@ class ReferenceRate:
             assert reference.bvp_time_s is not None
             self._start_s, self._wave = regular(reference.bvp_time_s, reference.bvp)
 
+    @property
+    def end_s(self) -> float:
+        """When the reference ends; minus infinity if there is none."""
+        times = (self._reference.bvp_time_s, self._reference.bpm_time_s)
+        return max([float(t[-1]) for t in times if t is not None and len(t)] or [-np.inf])
+
     def bpm(self, start_s: float, end_s: float) -> Optional[float]:
         """Rate between two times; None if the reference does not cover 80 % of that."""
         if self.chosen == RATE:

@@ -17,6 +17,9 @@ from hrd.face.detect import FaceDetector, open_detector
 from hrd.pipeline import PipelineConfig
 
 
+_CUT_SHORT_S = 5.0  # pictures that end this much before the reference have been cut off
+
+
 @dataclass(frozen=True)
 class Job:
     """What is done to each recording. ``reference``: ``bvp`` or ``rate``."""
@@ -96,6 +99,9 @@ class Evaluator:
             problem = f"{recording.name} has no reference for any of its windows; copy it again"
         elif passed.face_share < 0.5:
             note = f"{recording.name}: a face was found in {100 * passed.face_share:.0f} % of it"
+        elif reference.end_s - passed.end_s > _CUT_SHORT_S:
+            short_s = reference.end_s - passed.end_s
+            note = f"{recording.name}: its pictures end {short_s:.0f} s before its reference"
         return RecordingResult(
             name=recording.name,
             section=entry.section,
