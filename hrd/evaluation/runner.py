@@ -16,7 +16,6 @@ from hrd.evaluation.replay import run_methods, track
 from hrd.face.detect import FaceDetector, open_detector
 from hrd.pipeline import PipelineConfig
 
-
 _CUT_SHORT_S = 5.0  # pictures that end this much before the reference have been cut off
 
 
