@@ -158,6 +158,7 @@ def test_help_of_every_command(capsys) -> None:
         "simulate",
         "train",
         "export",
+        "eval",
     ):
         with pytest.raises(SystemExit) as caught:
             main([command, "--help"])

@@ -12,6 +12,7 @@ from hrd.cli import (
     bench,
     config,
     doctor,
+    eval,
     export,
     measure,
     run,
@@ -21,7 +22,7 @@ from hrd.cli import (
 )
 from hrd.errors import HrdError, UsageError
 
-_COMMANDS = (run, watch, measure, bench, doctor, config, simulate, train, export)
+_COMMANDS = (run, watch, measure, bench, doctor, config, simulate, train, export, eval)
 
 
 def build_parser() -> argparse.ArgumentParser:
