@@ -18,6 +18,7 @@ from hrd.train.data import (  # noqa: E402
     collate,
     loader,
     play_faster,
+    soften,
 )
 from tests.train_help import make_clip, make_store  # noqa: E402
 
@@ -73,9 +74,25 @@ def test_augmented_rates_stay_in_the_band_and_fit_the_wave():
         assert varied.crops.shape == (200, 36, 36, 3)
         assert varied.crops.dtype == np.float32
         assert 40.0 <= varied.bpm.mean() <= 200.0
+        assert abs(float(varied.bvp.std()) - 1.0) < 0.01
         spectrum = np.abs(np.fft.rfft(varied.bvp - varied.bvp.mean(), 8192))
         read = np.argmax(spectrum) * 30.0 / 8192 * 60.0
         assert read == pytest.approx(varied.bpm.mean(), abs=2.0)
+
+
+def test_softening_leaves_the_fundamental_on_top():
+    # a slow pulse whose second harmonic is larger than its fundamental
+    t = np.arange(300) / 30.0
+    bpm = np.full(300, 45.0)
+    first = np.sin(2 * np.pi * 0.75 * t + 0.4)
+    second = 1.3 * np.sin(2 * np.pi * 1.5 * t + 1.0)
+    soft = soften(first + second, bpm, 0.4, 30.0)
+    spectrum = np.abs(np.fft.rfft(soft, 8192))
+    assert np.argmax(spectrum) * 30.0 / 8192 * 60.0 == pytest.approx(45.0, abs=2.0)
+    assert soft.std() == pytest.approx(1.0, abs=1e-5)
+    wanted = first + 0.4 * second
+    assert np.corrcoef(soft, wanted)[0, 1] > 0.99
+    np.testing.assert_allclose(soften(first, bpm, 1.0, 30.0), first / first.std(), atol=0.05)
 
 
 def test_a_frozen_frame_never_straddles_a_cut():

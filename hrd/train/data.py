@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from hrd.normalise import NormaliserState, normalise
 from hrd.train.allocator import keep_freed_memory
 from hrd.train.shards import open_shards
-from hrd.types import CROP_PX
+from hrd.types import CROP_PX, MODEL_FS_HZ
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Augmentation:
     ``slowest``/``fastest``: limits of the playing speed; speeds are drawn so that the heart rates
     come out as even as the limits allow on a logarithmic scale between ``low_bpm`` and
     ``high_bpm``. Time is never reversed: a pulse wave rises faster than it falls.
+    ``harmonics``: how much of the reference beside its fundamental is asked for (``soften``).
     """
 
     slowest: float = 0.7
@@ -85,10 +86,19 @@ class Augmentation:
     noise_levels: float = 0.6
     cutout: float = 0.3
     freeze: float = 0.1
+    harmonics: float = 0.4
 
 
 NO_AUGMENTATION = Augmentation(
-    resample=0.0, flip=0.0, warp=0.0, colour=0.0, gamma=0.0, noise=0.0, cutout=0.0, freeze=0.0
+    resample=0.0,
+    flip=0.0,
+    warp=0.0,
+    colour=0.0,
+    gamma=0.0,
+    noise=0.0,
+    cutout=0.0,
+    freeze=0.0,
+    harmonics=1.0,
 )
 
 
@@ -127,6 +137,22 @@ def play_faster(clip: Clip, speed: float, start: float, frames: int) -> Clip:
     bvp = np.interp(positions, np.arange(last + 1), clip.bvp).astype(np.float32)
     bpm = np.interp(positions, np.arange(last + 1), clip.bpm).astype(np.float32) * speed
     return Clip(first, cut, bvp, bpm, clip.has_pulse)
+
+
+def soften(bvp: np.ndarray, bpm: np.ndarray, harmonics: float, fs_hz: float) -> np.ndarray:
+    """The reference with all but its fundamental scaled by ``harmonics``, of unit deviation.
+
+    A slow pulse is a short push and a long pause: below 60 bpm the second harmonic can be the
+    larger one, and the highest peak of the spectrum then is at twice the heart rate. A network
+    that is taught a rounder wave does not make that error. ``bvp``, ``bpm``: (T,).
+    """
+    phase = 2.0 * np.pi / 60.0 / fs_hz * np.cumsum(bpm.astype(float))
+    basis = np.stack([np.cos(phase), np.sin(phase)], axis=1)
+    fit, *_ = np.linalg.lstsq(basis, bvp.astype(float), rcond=None)
+    fundamental = basis @ fit
+    wave = fundamental + harmonics * (bvp - fundamental)
+    wave -= wave.mean()
+    return (wave / max(float(wave.std()), 1e-6)).astype(np.float32)
 
 
 def _draw_speed(
@@ -204,7 +230,10 @@ def augment(clip: Clip, frames: int, how: Augmentation, rng: np.random.Generator
         at = at[~cut[at]]
         crops = np.array(crops)
         crops[at] = crops[at - 1]
-    return Clip(np.ascontiguousarray(crops, np.float32), cut, clip.bvp, clip.bpm, clip.has_pulse)
+    bvp = clip.bvp
+    if clip.has_pulse and how.harmonics != 1.0:
+        bvp = soften(bvp, clip.bpm, how.harmonics, MODEL_FS_HZ)
+    return Clip(np.ascontiguousarray(crops, np.float32), cut, bvp, clip.bpm, clip.has_pulse)
 
 
 @dataclass(frozen=True)
