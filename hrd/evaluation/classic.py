@@ -68,7 +68,9 @@ class GreenEngine(Engine):
 class ChromEngine(Engine):
     """CHROM (de Haan & Jeanne, IEEE TBME 2013): overlap-added windows of 1.6 s.
 
-    Windows start at every half window from the stream's first frame, whatever the chunks are.
+    Windows start at every half window from the stream's first frame, whatever the chunks are. The
+    band-pass is applied inside each window, as public toolboxes do: in 1.6 s it weakens the
+    slowest pulses (under about 50 bpm) against their second harmonic.
     """
 
     def __init__(self) -> None:
