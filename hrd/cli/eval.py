@@ -24,6 +24,13 @@ _LAYOUTS = (
 _METHODS = ("student", "teacher", "pos", "chrom", "green")
 _DIFFICULTIES = ("easy", "typical", "hard", "no-pulse")
 
+_DESCRIPTION = """\
+Finds the faces of every recording once, runs every method on them, and compares with the contact
+sensor: MAE, RMSE, MAPE, Pearson's r and SNR per whole recording and per window of 10 and 30 s,
+with bootstrap intervals by subject; by group and by heart rate; and the live pipeline's readings
+with their confidence. Prints Markdown; --out writes that, JSON, a CSV of all windows, and pictures.
+"""
+
 _EPILOG = """\
 layouts, and what DIR holds:
   ubfc-rppg    UBFC-rPPG DATASET_2   subjectN/{vid.avi, ground_truth.txt}
@@ -54,13 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "eval",
         help="heart-rate errors on data sets, methods side by side",
-        description=(
-            "Finds the faces of every recording once, runs every method on them, and compares "
-            "with the contact sensor: MAE, RMSE, MAPE, Pearson's r and SNR per whole recording and "
-            "per window of 10 and 30 s, with bootstrap intervals by subject; by group and by heart "
-            "rate; and the live pipeline's readings with their confidence. Prints Markdown; --out "
-            "writes that, JSON, a CSV of all windows, and pictures."
-        ),
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -117,7 +118,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--cache",
         metavar="DIR",
-        help="where drawn clips are kept, 7 MB each (default: hrd/eval in the user's cache)",
+        help="where drawn clips are kept, 7 to 12 MB each (default: hrd/eval in the user's cache)",
     )
     add_config_options(parser)
     parser.set_defaults(run=run)
