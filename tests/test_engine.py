@@ -8,7 +8,7 @@ import pytest
 from hrd.engine.base import Engine, EngineError
 from hrd.engine.card import model_path, models_dir, read_card
 from hrd.engine.onnx import OnnxEngine
-from hrd.engine.pos import PosEngine, pos_window
+from hrd.engine.pos import PosEngine, pos_windows
 from hrd.engine.select import open_engine
 from hrd.types import CROP_PX, RoiChunk
 
@@ -70,7 +70,7 @@ def test_pos_survives_a_step_of_the_level_at_a_cut() -> None:
 
 
 def test_pos_of_constant_colour_is_silent() -> None:
-    assert not pos_window(np.tile([150.0, 110.0, 90.0], (48, 1))).any()
+    assert not pos_windows(np.tile([150.0, 110.0, 90.0], (2, 48, 1))).any()
 
 
 def test_auto_takes_the_network_and_says_why() -> None:

@@ -63,8 +63,9 @@ class PosEngine(Engine):
         rgb = bridge_cuts(rgb, cut, self._trace[-1], self._gain)
         trace = np.concatenate([self._trace, rgb])
         total = np.concatenate([self._sum, np.zeros(frames)])
-        for t in range(frames):
-            total[t : t + window] += pos_window(trace[t : t + window])
+        windows = np.lib.stride_tricks.sliding_window_view(trace, window, axis=0)
+        for t, pulse in enumerate(pos_windows(windows.transpose(0, 2, 1))):
+            total[t : t + window] += pulse
         self._trace = trace[frames:]
         self._sum = total[frames:]
         return PulseChunk(
@@ -74,11 +75,13 @@ class PosEngine(Engine):
         )
 
 
-def pos_window(rgb: np.ndarray) -> np.ndarray:
-    """One window of POS: (N, 3) mean colours -> (N,) zero-mean pulse (Wang 2017, algorithm 1)."""
-    normalised = rgb / np.maximum(rgb.mean(axis=0), 1e-6)
-    s1 = normalised[:, 1] - normalised[:, 2]
-    s2 = normalised[:, 1] + normalised[:, 2] - 2.0 * normalised[:, 0]
-    spread = s2.std()
-    pulse = s1 + (s1.std() / spread if spread > 1e-12 else 0.0) * s2
-    return pulse - pulse.mean()
+def pos_windows(rgb: np.ndarray) -> np.ndarray:
+    """Windows of POS: (M, N, 3) mean colours -> (M, N) zero-mean pulse (Wang 2017, algorithm 1)."""
+    normalised = rgb / np.maximum(rgb.mean(axis=1, keepdims=True), 1e-6)
+    red, green, blue = normalised[..., 0], normalised[..., 1], normalised[..., 2]
+    s1 = green - blue
+    s2 = green + blue - 2.0 * red
+    spread = s2.std(axis=1, keepdims=True)
+    ratio = s1.std(axis=1, keepdims=True) / np.maximum(spread, 1e-12)
+    pulse = s1 + np.where(spread > 1e-12, ratio, 0.0) * s2
+    return pulse - pulse.mean(axis=1, keepdims=True)
