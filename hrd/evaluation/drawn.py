@@ -25,7 +25,15 @@ from hrd.sim.lens import CodecConfig, encode
 from hrd.types import FaceBox, Frame, RoiFrame
 
 _CROP_SCALE = 256.0
-_SOURCES = ("sim", "face", "evaluation/testset.py", "evaluation/painted.py", "evaluation/drawn.py")
+_SOURCES = (
+    "sim",
+    "face/track.py",
+    "face/crop.py",
+    "face/motion.py",
+    "evaluation/testset.py",
+    "evaluation/painted.py",
+    "evaluation/drawn.py",
+)
 
 
 @dataclass(frozen=True)
