@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from hrd.capture.open import open_source
 from hrd.capture.source import SourceError
 from hrd.config import Config
 from hrd.engine.select import Selection
+from hrd.estimate.ridge import NEAR_BPM
 from hrd.face.detect import FaceDetector
 from hrd.pipeline import Pipeline
-from hrd.types import PulseChunk, Reading
+from hrd.types import PulseChunk, Reading, State
 
 _SAME_MOMENT_S = 0.5
 
@@ -95,10 +96,8 @@ def measure_file(
         if readings and last.time_s - readings[-1].time_s < _SAME_MOMENT_S:
             readings.pop()  # the same moment, read again with all of the signal
         readings.append(last)
-    whole = pipeline.whole_clip()
-    trusted = whole is not None and whole.confidence >= config.reading.min_confidence
-    if not any(reading.bpm is not None for reading in readings):
-        trusted = False  # what was refused all along is not given in the end
+    bpm = pipeline.whole_clip_bpm()
+    confidence = _confidence_in(bpm, readings)
     return Measurement(
         file=path,
         seconds=end_s,
@@ -108,9 +107,24 @@ def measure_file(
         model=engine.info.model,
         readings=readings,
         pulse=pulse,
-        bpm=whole.bpm if trusted and whole is not None else None,
-        confidence=whole.confidence if trusted and whole is not None else None,
+        bpm=None if confidence is None else bpm,
+        confidence=confidence,
     )
+
+
+def _confidence_in(bpm: Optional[float], readings: Sequence[Reading]) -> Optional[float]:
+    """Confidence in a whole clip's heart rate: the mean of the live readings'; None to refuse it.
+
+    What was refused most of the time is not given in the end, nor is a rate that no live reading
+    came near.
+    """
+    read = [r for r in readings if r.state not in (State.WARMING_UP, State.NO_FACE)]
+    tracking = [r for r in read if r.bpm is not None and r.confidence is not None]
+    if bpm is None or len(tracking) < 0.5 * len(read) or not tracking:
+        return None
+    if min(abs(r.bpm - bpm) for r in tracking if r.bpm is not None) > NEAR_BPM:
+        return None
+    return sum(r.confidence for r in tracking if r.confidence is not None) / len(tracking)
 
 
 def _reading_json(reading: Reading) -> Dict[str, Any]:

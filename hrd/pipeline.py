@@ -15,10 +15,12 @@ from typing import Callable, Iterator, Optional
 import numpy as np
 
 from hrd.engine.base import Engine
+from hrd.engine.pos import PosEngine
 from hrd.estimate.confidence import load_calibration
-from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator
+from hrd.estimate.estimator import EstimatorConfig, HeartRateEstimator
 from hrd.estimate.whole import WholeClip
 from hrd.face.detect import FaceDetector
+from hrd.face.motion import movement
 from hrd.face.track import FaceTracker, TrackerConfig
 from hrd.quality import QualityConfig, QualityGate
 from hrd.rate import FrameRateMeter
@@ -36,7 +38,7 @@ from hrd.window import SlidingWindow
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("face", "roi", "window", "engine", "estimate")
+STAGES = ("face", "roi", "window", "engine", "witness", "estimate")
 """Names under which the pipeline reports its own time, in order."""
 
 StageTimer = Callable[[str, float], None]
@@ -79,7 +81,10 @@ class Pipeline:
         self._quality = QualityGate(self._config.quality)
         calibration = load_calibration(engine.info.name)
         self._estimator = HeartRateEstimator(calibration, self._config.estimator)
-        self._whole = WholeClip(calibration)
+        self._whole = WholeClip()
+        # POS beside the network: it costs little, and it errs on other pictures than a network
+        self._pos = PosEngine()
+        self._last_crop: Optional[np.ndarray] = None
         self._on_pulse = on_pulse
         self._timer = timer
         self._face_seen = False
@@ -147,9 +152,9 @@ class Pipeline:
         self._window.reset()
         return self._say(reading)
 
-    def whole_clip(self) -> Optional[Estimate]:
+    def whole_clip_bpm(self) -> Optional[float]:
         """The heart rate of everything pushed so far; None if there was too little signal."""
-        return self._whole.estimate()
+        return self._whole.bpm()
 
     def reset(self) -> None:
         """Forget the past: the next frame is of another stream."""
@@ -157,8 +162,7 @@ class Pipeline:
         self.rate = FrameRateMeter()
         self._window.reset()
         self._quality.reset()
-        self.engine.reset()
-        self._estimator.reset()
+        self._forget_signal()
         self._face_seen = False
         self._last_roi = None
         self._last_frame_s = None
@@ -167,14 +171,23 @@ class Pipeline:
         return self.rate.measure().fps
 
     def _start_stream(self, time_s: float) -> None:
-        self.engine.reset()
-        self._estimator.reset()
+        self._forget_signal()
         self._skip_before_s = time_s
+
+    def _forget_signal(self) -> None:
+        self.engine.reset()
+        self._pos.reset()
+        self._last_crop = None
+        self._estimator.reset()
 
     def _run(self, chunk: RoiChunk) -> None:
         self._grid_end_s = chunk.start_s + len(chunk.crops) / chunk.fs_hz
         with self._timed("engine"):
             pulse = self.engine.process(chunk)
+        with self._timed("witness"):
+            motion_px = movement(chunk.crops, chunk.cut, self._last_crop)
+            self._estimator.push_witnesses(self._pos.process(chunk), motion_px)
+            self._last_crop = chunk.crops[-1]
         # the engine's first delay_frames samples are of times before the stream began
         early = int(np.ceil((self._skip_before_s - pulse.start_s) * pulse.fs_hz - 1e-6))
         if early > 0:

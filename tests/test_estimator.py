@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hrd.errors import HrdError
-from hrd.estimate.confidence import Calibration, features, load_calibration
+from hrd.estimate.confidence import FEATURES, Calibration, Evidence, load_calibration
 from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator
 from hrd.estimate.ridge import NEAR_BPM, RidgeTracker
 from hrd.estimate.spectrum import welch_spectrum
@@ -14,7 +14,9 @@ from hrd.estimate.whole import WholeClip
 from hrd.types import PulseChunk
 
 FS = 30.0
-CALIBRATION = Calibration((1.0, 0.0, 0.0), 0.0)
+CALIBRATION = Calibration((1.0, 0.0, 0.0, 0.0, 0.0, 0.0), 0.0)
+GOOD = Evidence(0.99, 8.0, 12.0, pos_share=0.6, motion_share=0.05, motion_px=0.02)
+BAD = Evidence(0.3, -6.0, 12.0, pos_share=0.05, motion_share=0.6, motion_px=0.3)
 
 
 def beat(bpm: np.ndarray) -> np.ndarray:
@@ -93,35 +95,57 @@ def test_reset_forgets() -> None:
 
 
 def test_whole_clip_averages_segments_and_skips_holes() -> None:
-    whole = WholeClip(CALIBRATION)
-    assert whole.estimate() is None
+    whole = WholeClip()
+    assert whole.bpm() is None
     bvp = beat(np.full(5400, 66.0)) + noise(5400)
     for start in range(0, 5400, 30):
         hole_s = 10.0 if start >= 2700 else 0.0
         whole.push(PulseChunk(start / FS + hole_s, FS, bvp[start : start + 30]))
-    estimate = whole.estimate()
-    assert estimate is not None
-    assert estimate.bpm == pytest.approx(66.0, abs=0.5)
-    assert estimate.window_s == pytest.approx(180.0, abs=1.0)
+    assert whole.bpm() == pytest.approx(66.0, abs=0.5)
 
 
 def test_whole_clip_holds_a_minute_of_signal_at_most() -> None:
-    whole = WholeClip(CALIBRATION)
+    whole = WholeClip()
     for start in range(0, 30 * 600, 30):
         whole.push(PulseChunk(start / FS, FS, np.ones(30, np.float32)))
         assert whole._count <= 60 * FS
 
 
 def test_confidence_is_a_probability_and_grows_with_the_evidence() -> None:
-    low = CALIBRATION.confidence(features(0.2, -3.0, 8.0))
-    high = CALIBRATION.confidence(features(0.99, 6.0, 12.0))
+    low = CALIBRATION.confidence(BAD.features())
+    high = CALIBRATION.confidence(GOOD.features())
     assert 0.0 < low < 0.5 < high < 1.0
+    with pytest.raises(ValueError, match="5 features for 6"):
+        CALIBRATION.confidence(GOOD.features()[:-1])
+    assert len(GOOD.features()) == len(FEATURES)
+
+
+def test_witnesses_are_heard() -> None:
+    t = np.arange(450) / FS
+    nod = np.column_stack([np.zeros(450), np.sin(2 * np.pi * 1.5 * t)]).astype(np.float32)
+    seen = []
+    for motion in (np.zeros((450, 2), np.float32), nod):
+        estimator = HeartRateEstimator(CALIBRATION)
+        for start in range(0, 450, 30):
+            part = slice(start, start + 30)
+            pos = PulseChunk(start / FS, FS, beat(np.full(450, 90.0))[part])
+            estimator.push(PulseChunk(start / FS, FS, beat(np.full(450, 90.0))[part]))
+            estimator.push_witnesses(pos, motion[part])
+        estimate = estimator.estimate()
+        assert estimate is not None
+        assert estimate.bpm == pytest.approx(90, abs=1)
+        assert estimate.evidence.pos_share > 0.8
+        seen.append(estimate.evidence)
+    still, nodding = seen
+    assert still.motion_share == 0.0
+    assert nodding.motion_share > 0.8
+    assert nodding.motion_px == pytest.approx(0.7, abs=0.05)
 
 
 def test_fitted_calibration_loads_for_every_engine() -> None:
     for engine in ("onnx", "pos", "tensorrt"):
         fit = load_calibration(engine)
-        assert fit.confidence(features(0.99, 8.0, 12.0)) > fit.confidence(features(0.3, -6.0, 12.0))
+        assert fit.confidence(GOOD.features()) > fit.confidence(BAD.features())
 
 
 def test_broken_calibration_is_one_sentence(tmp_path) -> None:

@@ -85,6 +85,14 @@ def test_drawn_face_with_waveform(capsys) -> None:
     assert frequency[band][spectrum[band].argmax()] == pytest.approx(95, abs=3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", ["kind=photo,seed=0", "kind=photo,seed=4", "kind=wall"])
+def test_what_has_no_pulse_gets_no_bpm(capsys, spec: str) -> None:
+    result = measure(capsys, f"sim:seconds=12,{spec}")
+    assert "bpm" not in result
+    assert {r["state"] for r in result["readings"]} <= {"warming_up", "unsure", "no_face"}
+
+
 def test_text_output_is_for_people(capsys) -> None:
     assert main(["measure", "--engine", "pos", "sim:bpm=66,seconds=3,seed=2"]) == 0
     out = capsys.readouterr().out

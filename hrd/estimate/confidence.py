@@ -16,7 +16,7 @@ import numpy as np
 
 from hrd.errors import HrdError
 
-FEATURES = ("mass_logit", "snr_db", "log_window")
+FEATURES = ("mass_logit", "snr_db", "log_window", "pos_share", "motion_share", "log_motion")
 """Names of the features, in the order of the coefficients."""
 
 
@@ -35,10 +35,35 @@ class Calibration:
         return float(1.0 / (1.0 + np.exp(-np.clip(z, -30.0, 30.0))))
 
 
-def features(mass: float, snr_db: float, window_s: float) -> Tuple[float, ...]:
-    """The features of an estimate, in the order of FEATURES."""
-    mass = float(np.clip(mass, 0.01, 0.999))
-    return (float(np.log(mass / (1.0 - mass))), snr_db, float(np.log(window_s)))
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for and against a reading.
+
+    ``mass``: the ridge filter's own probability. ``snr_db``: peak-referenced. ``window_s``: signal
+    it was read from. ``pos_share``: share of the POS signal's variance that the same rate
+    explains; POS shares no weights with the network, so it errs otherwise. ``motion_share``: share
+    of the head's movement that the rate explains, and ``motion_px``: how much it moves, crop
+    pixels per frame: a rate that the head moves at is no evidence of a pulse.
+    """
+
+    mass: float
+    snr_db: float
+    window_s: float
+    pos_share: float
+    motion_share: float
+    motion_px: float
+
+    def features(self) -> Tuple[float, ...]:
+        """In the order of FEATURES."""
+        mass = float(np.clip(self.mass, 0.01, 0.999))
+        return (
+            float(np.log(mass / (1.0 - mass))),
+            self.snr_db,
+            float(np.log(self.window_s)),
+            self.pos_share,
+            self.motion_share,
+            float(np.log(self.motion_px + 0.003)),
+        )
 
 
 _FITTED = Path(__file__).with_name("confidence.json")

@@ -6,10 +6,8 @@ from typing import List, Optional
 
 import numpy as np
 
-from hrd.estimate.confidence import Calibration, features
-from hrd.estimate.estimator import Estimate
 from hrd.estimate.ridge import RidgeTracker
-from hrd.estimate.spectrum import Spectrum, peak_hz, snr_db, welch_spectrum
+from hrd.estimate.spectrum import Spectrum, peak_hz, welch_spectrum
 from hrd.types import PulseChunk
 
 SEGMENT_S = 60.0
@@ -25,8 +23,7 @@ class WholeClip:
     A hole in the signal (the face was lost) ends a segment; what is shorter than 5 s is left out.
     """
 
-    def __init__(self, calibration: Calibration) -> None:
-        self._calibration = calibration
+    def __init__(self) -> None:
         self._parts: List[np.ndarray] = []
         self._count = 0
         self._end_s: Optional[float] = None
@@ -49,7 +46,7 @@ class WholeClip:
         if self._count >= SEGMENT_S * self._fs_hz:
             self._close_segment()
 
-    def estimate(self) -> Optional[Estimate]:
+    def bpm(self) -> Optional[float]:
         """Heart rate over all segments so far, the unfinished one included; None without signal."""
         power, seconds = self._power, self._seconds
         tail = self._spectrum()
@@ -61,13 +58,9 @@ class WholeClip:
         if power is None or not power.any():
             return None
         spectrum = Spectrum(self._frequency, power / seconds, min(seconds, SEGMENT_S))
-        point = RidgeTracker().update(spectrum, 1.0)
-        bpm = 60.0 * peak_hz(spectrum, max(0.5, (point.bpm - 6.0) / 60.0), (point.bpm + 6.0) / 60.0)
-        snr = snr_db(spectrum, bpm / 60.0)
-        # the calibration was fitted on live windows, up to 12 s long: no more credit than that
-        window_s = min(spectrum.duration_s, 12.0)
-        evidence = features(point.mass, snr, window_s)
-        return Estimate(bpm, self._calibration.confidence(evidence), snr, seconds, evidence)
+        rate_bpm = RidgeTracker().update(spectrum, 1.0).bpm
+        low_hz, high_hz = max(0.5, (rate_bpm - 6.0) / 60.0), (rate_bpm + 6.0) / 60.0
+        return 60.0 * peak_hz(spectrum, low_hz, high_hz)
 
     def _spectrum(self) -> Optional[Spectrum]:
         if self._count < MIN_SIGNAL_S * self._fs_hz or self._count == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -56,3 +56,18 @@ def shift_between(before: np.ndarray, after: np.ndarray) -> Tuple[float, float]:
         float(np.clip(dx, -_MAX_SHIFT_PX, _MAX_SHIFT_PX)),
         float(np.clip(dy, -_MAX_SHIFT_PX, _MAX_SHIFT_PX)),
     )
+
+
+def movement(crops: np.ndarray, cut: np.ndarray, last: Optional[np.ndarray]) -> np.ndarray:
+    """(T, H, W, 3) float32 crops -> (T, 2) float32 step of the face into each, in crop pixels.
+
+    ``last``: the crop before the first, or None. Zero at cuts.
+    """
+    steps = np.zeros((len(crops), 2), np.float32)
+    before = None if last is None else luma(last)
+    for t, crop in enumerate(crops):
+        after = luma(crop)
+        if before is not None and not cut[t]:
+            steps[t] = shift_between(before, after)
+        before = after
+    return steps

@@ -20,11 +20,13 @@ import numpy as np
 from tqdm import tqdm
 
 from hrd.engine.base import Engine
+from hrd.engine.pos import PosEngine
 from hrd.engine.select import open_engine
 from hrd.errors import HrdError
 from hrd.estimate.confidence import FEATURES, Calibration
 from hrd.estimate.estimator import HeartRateEstimator
 from hrd.estimate.ridge import NEAR_BPM
+from hrd.face.motion import movement
 from hrd.train.shards import ShardSet, open_shards
 from hrd.types import MODEL_FS_HZ, PulseChunk, RoiChunk
 
@@ -51,14 +53,16 @@ def collect(shards: ShardSet, engine: Engine, progress: bool = True) -> Samples:
     for index in tqdm(range(len(shards)), unit="clip", disable=not progress, file=sys.stderr):
         estimator = HeartRateEstimator(flat)
         engine.reset()
+        pos = PosEngine()
         crops = shards.crops(index)
         cut = np.asarray(shards.cut[index])
         truth = np.asarray(shards.bpm[index])
         for start in range(0, len(crops), HOP_FRAMES):
             stop = min(start + HOP_FRAMES, len(crops))
-            pulse = engine.process(
-                RoiChunk(start / MODEL_FS_HZ, MODEL_FS_HZ, crops[start:stop], cut[start:stop])
-            )
+            chunk = RoiChunk(start / MODEL_FS_HZ, MODEL_FS_HZ, crops[start:stop], cut[start:stop])
+            pulse = engine.process(chunk)
+            last = crops[start - 1] if start else None
+            estimator.push_witnesses(pos.process(chunk), movement(chunk.crops, chunk.cut, last))
             early = max(0, engine.delay_frames - start)
             estimator.push(
                 PulseChunk(pulse.start_s + early / MODEL_FS_HZ, MODEL_FS_HZ, pulse.bvp[early:])
@@ -69,7 +73,7 @@ def collect(shards: ShardSet, engine: Engine, progress: bool = True) -> Samples:
             end = max(0, stop - engine.delay_frames)
             begin = max(0, end - int(round(estimate.window_s * MODEL_FS_HZ)))
             true_bpm = float(truth[begin:end].mean())
-            x.append(estimate.features)
+            x.append(estimate.evidence.features())
             right.append(bool(shards.has_pulse[index]) and abs(estimate.bpm - true_bpm) <= NEAR_BPM)
             clip.append(index)
     if not x:
