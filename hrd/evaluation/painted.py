@@ -29,6 +29,7 @@ from hrd.evaluation.drawn import (
 from hrd.evaluation.recording import DataError, Entry, Recording, Reference, checked_signal
 from hrd.evaluation.testset import CONDITIONS, EASY, HARD, TYPICAL, sample_light, sample_motion
 from hrd.sim.face import Lighting, draw_face, sample_look
+from hrd.sim.framing import BOX_SIZE, KnowingDetector, lay_out
 from hrd.sim.lens import CodecConfig, Sensor, SensorConfig
 from hrd.sim.pulse import Heart, HeartConfig
 from hrd.sim.scene import FaceScene, sample_background
@@ -143,8 +144,6 @@ def draw_clip(
 
     ``seconds`` cuts the trace short. Raises ``ValueError`` for a group or motion that is not one.
     """
-    from hrd.train.generator import BOX_SIZE, _KnowingDetector, _lay_out
-
     if motion not in MOTIONS:
         raise ValueError(f"motion {motion!r} is not one of {tuple(MOTIONS)}")
     conditions = CONDITIONS[MOTIONS[motion]]
@@ -159,7 +158,7 @@ def draw_clip(
     breathing = Heart(HeartConfig(), int(rng.integers(1 << 31)))  # lends its breath, not its beat
     movement, _ = sample_motion(rng, conditions, breathing, "painted")
     unit_px = 130.0 / BOX_SIZE
-    geometry = _lay_out(rng, movement, times_s, unit_px)
+    geometry = lay_out(rng, movement, times_s, unit_px)
     layers = draw_face(look, unit_px, 0.9, 0.95, 0.9)
     light = sample_light(rng, conditions, "painted")
     background = sample_background(rng, geometry.size, alive=False)
@@ -188,7 +187,7 @@ def draw_clip(
         for index, (full, bare) in enumerate(zip(with_skin, without_skin)):
             yield camera.expose(full + (full - bare) * change[index])
 
-    detector = _KnowingDetector(geometry.boxes, rng, 0.005)
+    detector = KnowingDetector(geometry.boxes, rng, 0.005)
 
     def at(index: int) -> None:
         detector.index = index

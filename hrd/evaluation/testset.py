@@ -27,6 +27,7 @@ from hrd.evaluation.drawn import (
 )
 from hrd.evaluation.recording import Entry, Recording, Reference
 from hrd.sim.face import PULSE_OF_GROUP, Lighting, draw_face, sample_look
+from hrd.sim.framing import BOX_SIZE, KnowingDetector, lay_out
 from hrd.sim.lens import CodecConfig, Sensor, SensorConfig
 from hrd.sim.light import Jolts, Light
 from hrd.sim.motion import Motion, Periodic, Product, Sum
@@ -253,8 +254,6 @@ def load_clip(difficulty: str, k: int, folder: Optional[str]) -> Recording:
 
 def draw_clip(difficulty: str, k: int, seconds: float = SECONDS) -> DrawnClip:
     """Draw clip ``k`` of a difficulty (NO_PULSE: under the typical conditions, without a pulse)."""
-    from hrd.train.generator import BOX_SIZE, _KnowingDetector, _lay_out
-
     if not 0 <= k < SEEDS_EACH:
         raise ValueError(f"clip {k}: there are {SEEDS_EACH} of each difficulty")
     rng = np.random.default_rng((FIRST_SEED[difficulty] + k, 23))
@@ -271,7 +270,7 @@ def draw_clip(difficulty: str, k: int, seconds: float = SECONDS) -> DrawnClip:
     warm = float(rng.normal(0.0, 1.0))
     fps, times_s = _times(rng, conditions, seconds)
     unit_px = _between(rng, conditions.face_px) / BOX_SIZE
-    geometry = _lay_out(rng, motion, times_s, unit_px)
+    geometry = lay_out(rng, motion, times_s, unit_px)
     lighting = Lighting(
         azimuth=float(rng.uniform(-0.9, 0.9)),
         elevation=float(rng.uniform(-0.1, 0.9)),
@@ -297,7 +296,7 @@ def draw_clip(difficulty: str, k: int, seconds: float = SECONDS) -> DrawnClip:
     )
     codec = _codec(rng, conditions)
     camera = Sensor(_sensor(rng, conditions, kind, dim), rng)
-    detector = _KnowingDetector(geometry.boxes, rng, float(rng.uniform(0.002, 0.008)))
+    detector = KnowingDetector(geometry.boxes, rng, float(rng.uniform(0.002, 0.008)))
     grid_s = np.arange(0.0, times_s[-1] + 1.0 / 30.0, 1.0 / 30.0)
     reference = Reference()
     if pulse is not None:

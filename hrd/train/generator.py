@@ -37,9 +37,6 @@ from hrd.sim.scene import PULSE_RGB, FaceScene, PulseLook, sample_background
 from hrd.types import MODEL_FS_HZ, Frame
 from hrd.window import SlidingWindow
 
-_KnowingDetector = KnowingDetector  # older names of what hrd.sim.framing offers
-_lay_out = lay_out
-
 TEST_SEEDS = range(100_000)
 VALIDATION_SEEDS = range(500_000, 1_000_000)
 FIRST_TRAINING_SEED = 1_000_000
