@@ -14,7 +14,7 @@ from hrd.estimate.whole import WholeClip
 from hrd.types import PulseChunk
 
 FS = 30.0
-CALIBRATION = Calibration((1.0, 0.0, 0.0, 0.0, 0.0, 0.0), 0.0)
+CALIBRATION = Calibration((1.0,) + (0.0,) * (len(FEATURES) - 1), 0.0)
 GOOD = Evidence(0.99, 8.0, 12.0, pos_share=0.6, motion_share=0.05, motion_px=0.02)
 BAD = Evidence(0.3, -6.0, 12.0, pos_share=0.05, motion_share=0.6, motion_px=0.3)
 
@@ -115,7 +115,7 @@ def test_confidence_is_a_probability_and_grows_with_the_evidence() -> None:
     low = CALIBRATION.confidence(BAD.features())
     high = CALIBRATION.confidence(GOOD.features())
     assert 0.0 < low < 0.5 < high < 1.0
-    with pytest.raises(ValueError, match="5 features for 6"):
+    with pytest.raises(ValueError, match="6 features for 7"):
         CALIBRATION.confidence(GOOD.features()[:-1])
     assert len(GOOD.features()) == len(FEATURES)
 

@@ -16,7 +16,15 @@ import numpy as np
 
 from hrd.errors import HrdError
 
-FEATURES = ("mass_logit", "snr_db", "log_window", "pos_share", "motion_share", "log_motion")
+FEATURES = (
+    "mass_logit",
+    "snr_db",
+    "log_window",
+    "log_pos_share",
+    "motion_share",
+    "log_motion",
+    "still_pos_share",
+)
 """Names of the features, in the order of the coefficients."""
 
 
@@ -56,13 +64,16 @@ class Evidence:
     def features(self) -> Tuple[float, ...]:
         """In the order of FEATURES."""
         mass = float(np.clip(self.mass, 0.01, 0.999))
+        pos = float(np.log(self.pos_share + 0.02))
         return (
             float(np.log(mass / (1.0 - mass))),
             self.snr_db,
             float(np.log(self.window_s)),
-            self.pos_share,
+            pos,
             self.motion_share,
             float(np.log(self.motion_px + 0.003)),
+            # a head that keeps still hides nothing from POS: what only the network sees is doubtful
+            pos * float(np.exp(-self.motion_px / 0.03)),
         )
 
 
