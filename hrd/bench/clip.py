@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from fractions import Fraction
-from typing import Callable, Optional
 
 from hrd.capture.simulated import SimulatedSource
+from hrd.errors import HrdError
 
 
-def write_clip(
-    path: str, seconds: float, seed: int = 1, on_frame: Optional[Callable[[], None]] = None
-) -> None:
+def write_clip_apart(path: str, seconds: float) -> None:
+    """``write_clip`` in a process of its own, so that its memory is not taken for the pipeline's.
+
+    Raises ``HrdError`` if that fails.
+    """
+    child = multiprocessing.get_context("spawn").Process(target=write_clip, args=(path, seconds))
+    child.start()
+    child.join()
+    if child.exitcode != 0:
+        raise HrdError(f"the bench's video could not be drawn into {path}; use --source FILE")
+
+
+def write_clip(path: str, seconds: float, seed: int = 1) -> None:
     """Write 640x480 MJPEG at 30 fps: the format in which a USB camera delivers."""
     import av
 
@@ -27,6 +38,4 @@ def write_clip(
             picture.pts = frame.index
             picture.time_base = Fraction(1, 30)
             container.mux(stream.encode(picture))
-            if on_frame is not None:
-                on_frame()
         container.mux(stream.encode(None))

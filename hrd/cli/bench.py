@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     from tqdm import tqdm
 
-    from hrd.bench.clip import write_clip
+    from hrd.bench.clip import write_clip_apart
     from hrd.bench.device import describe
     from hrd.bench.live import time_pipeline
     from hrd.bench.models import time_models
@@ -70,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="hrd-bench-") as folder:
         if source is None:
             source = os.path.join(folder, "face.avi")
-            with _bar(tqdm, "drawing a face") as bar:
-                write_clip(source, 20.0, on_frame=bar.update)
+            with _bar(tqdm, "drawing a face"):
+                write_clip_apart(source, 20.0)
         # the pipeline first: its memory is then its own and not the teacher's
         with _bar(tqdm, "live pipeline") as bar:
             live = time_pipeline(source, config, on_frame=bar.update)
