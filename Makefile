@@ -31,7 +31,7 @@ check: lint types $(STAMP)
 lint: $(STAMP)  ## style, format and minimum Python version
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/vermin --quiet --eval-annotations --backport typing --target=3.8- --violations --no-tips hrd
+	$(BIN)/vermin --quiet --eval-annotations --backport typing --target=3.8- --violations --no-tips --exclude tomllib hrd
 
 types: $(STAMP)  ## static types
 	$(BIN)/mypy

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class FaceBox:
     score: float = 1.0
 
     @property
-    def center_px(self) -> tuple[float, float]:
+    def center_px(self) -> Tuple[float, float]:
         return self.x_px + self.w_px / 2.0, self.y_px + self.h_px / 2.0
 
 
