@@ -68,7 +68,10 @@ class Camera:
         return now_s - self._last_frame_s
 
     def get(self, timeout_s: float) -> Optional[Frame]:
-        """The next frame; None if none came in time (look at ``failure`` and ``ended``)."""
+        """The next frame; None if none came in time (look at ``failure`` and ``ended``).
+
+        Raises ``SourceError`` where a file fails: unlike a camera it is not tried again.
+        """
         now_s = time.monotonic()
         if self._retry_s is not None:
             if now_s < self._retry_s:
@@ -83,6 +86,8 @@ class Camera:
                 self._lose(f"{self.info.spec} has delivered no frame for {self._wedged_s:g} s")
             return None
         except SourceError as error:
+            if not self._endless:
+                raise  # a file that breaks off will break off again
             self._lose(str(error))
             return None
         if frame is None:
