@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+import signal
 from pathlib import Path
 from typing import Iterator
 
 import pytest
+
+# A shell's background job ignores Ctrl-C, and so would every command that the tests start from it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CLIPS = Path(__file__).resolve().parent.parent.parent / "shared" / "clips"
 
