@@ -8,7 +8,7 @@ from typing import Deque, Optional
 
 import numpy as np
 
-from hrd.face.motion import FACE_WEIGHT, luma
+from hrd.face.motion import FACE_SHARE, luma
 from hrd.types import Reason, RoiFrame
 
 
@@ -61,12 +61,11 @@ class QualityGate:
     def push(self, roi: RoiFrame) -> None:
         """Look at one frame of the face."""
         gray = luma(roi.crop)
-        weight = FACE_WEIGHT / FACE_WEIGHT.sum()
         self._looks.append(
             _Look(
                 time_s=roi.time_s,
-                luma=float((gray * weight).sum()),
-                saturated=float(((roi.crop.max(axis=2) >= _SATURATED) * weight).sum()),
+                luma=float((gray * FACE_SHARE).sum()),
+                saturated=float(((roi.crop.max(axis=2) >= _SATURATED) * FACE_SHARE).sum()),
                 motion_per_s=roi.motion_per_s,
                 face_px=roi.face.w_px,
             )

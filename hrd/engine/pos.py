@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from hrd.engine.base import Engine, EngineInfo
-from hrd.face.motion import FACE_WEIGHT
+from hrd.face.motion import FACE_SHARE
 from hrd.types import MODEL_FS_HZ, PulseChunk, RoiChunk
 
 WINDOW_S = 1.6
@@ -17,8 +17,7 @@ WINDOW_S = 1.6
 
 def mean_rgb(crops: np.ndarray) -> np.ndarray:
     """(T, H, W, 3) float32 crops -> (T, 3) float64 mean colour of the face's ellipse."""
-    weight = FACE_WEIGHT / FACE_WEIGHT.sum()
-    return np.tensordot(crops, weight, axes=([1, 2], [0, 1])).astype(np.float64)
+    return np.tensordot(crops, FACE_SHARE, axes=([1, 2], [0, 1])).astype(np.float64)
 
 
 def bridge_cuts(rgb: np.ndarray, cut: np.ndarray, last: np.ndarray, gain: np.ndarray) -> np.ndarray:

@@ -9,10 +9,8 @@ import numpy as np
 
 from hrd.estimate.confidence import Calibration, Evidence
 from hrd.estimate.ridge import RidgeConfig, RidgeTracker
-from hrd.estimate.spectrum import peak_hz, rate_score, snr_db, welch_spectrum
+from hrd.estimate.spectrum import peak_near_bpm, rate_score, snr_db, welch_spectrum
 from hrd.types import PulseChunk
-
-_PEAK_REACH_BPM = 6.0  # how far from the ridge the window's own peak may refine it
 
 
 @dataclass(frozen=True)
@@ -109,12 +107,7 @@ class HeartRateEstimator:
         self._estimated_s = self._end_s
         point = self._ridge.update(spectrum, step_s)
         # the ridge says which peak, the window's own spectrum says exactly where it is
-        own = 60.0 * peak_hz(
-            spectrum,
-            max(0.5, (point.bpm - _PEAK_REACH_BPM) / 60.0),
-            (point.bpm + _PEAK_REACH_BPM) / 60.0,
-        )
-        bpm = 0.5 * (point.bpm + own)
+        bpm = 0.5 * (point.bpm + peak_near_bpm(spectrum, point.bpm))
         snr = snr_db(spectrum, bpm / 60.0)
         speeds = [recent.samples for recent in self._motion]
         evidence = Evidence(

@@ -14,6 +14,8 @@ MAX_BPM = 240.0
 _GRID_POINTS = 8192  # at 30 Hz: 0.22 bpm a step, under the half bpm that a parabola then refines
 _NOISE_BAND_HZ = (0.6, 6.0)  # where variance counts: the pulse, its second harmonic, and noise
 _SNR_HALF_WIDTH_HZ = 6.0 / 60.0
+_PEAK_REACH_BPM = 6.0
+_LOWEST_PEAK_HZ = 0.5
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,12 @@ def peak_hz(
     offset = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
     step = frequency[1] - frequency[0]
     return float(frequency[k] + float(np.clip(offset, -0.5, 0.5)) * step)
+
+
+def peak_near_bpm(spectrum: Spectrum, bpm: float) -> float:
+    """Rate of the highest peak within 6 bpm of ``bpm``: where exactly the ridge's peak is."""
+    low_hz = max(_LOWEST_PEAK_HZ, (bpm - _PEAK_REACH_BPM) / 60.0)
+    return 60.0 * peak_hz(spectrum, low_hz, (bpm + _PEAK_REACH_BPM) / 60.0)
 
 
 def snr_db(spectrum: Spectrum, rate_hz: float) -> float:

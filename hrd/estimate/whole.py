@@ -7,7 +7,7 @@ from typing import List, Optional
 import numpy as np
 
 from hrd.estimate.ridge import RidgeTracker
-from hrd.estimate.spectrum import Spectrum, peak_hz, welch_spectrum
+from hrd.estimate.spectrum import Spectrum, peak_near_bpm, welch_spectrum
 from hrd.types import PulseChunk
 
 SEGMENT_S = 60.0
@@ -59,8 +59,7 @@ class WholeClip:
             return None
         spectrum = Spectrum(self._frequency, power / seconds, min(seconds, SEGMENT_S))
         rate_bpm = RidgeTracker().update(spectrum, 1.0).bpm
-        low_hz, high_hz = max(0.5, (rate_bpm - 6.0) / 60.0), (rate_bpm + 6.0) / 60.0
-        return 60.0 * peak_hz(spectrum, low_hz, high_hz)
+        return peak_near_bpm(spectrum, rate_bpm)
 
     def _spectrum(self) -> Optional[Spectrum]:
         if self._count < MIN_SIGNAL_S * self._fs_hz or self._count == 0:

@@ -20,6 +20,9 @@ def _face_weight() -> np.ndarray:
 
 
 FACE_WEIGHT = _face_weight()
+FACE_SHARE = FACE_WEIGHT / FACE_WEIGHT.sum()
+"""The same, summing to 1: for means over the face."""
+
 _INNER_WEIGHT = FACE_WEIGHT[1:-1, 1:-1]
 
 

@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import hrd
 from hrd import normalise
+from hrd.engine.card import CONTRACT
 from hrd.errors import HrdError
 from hrd.train.models import (
     AttentionPool,
@@ -37,7 +38,6 @@ from hrd.train.models import (
 )
 from hrd.types import CROP_PX, MODEL_FS_HZ
 
-CONTRACT = "1"
 OPSET = 11
 IR_VERSION = 6  # the one that goes with opset 11: older readers refuse newer files
 PARITY_TOLERANCE = 1e-4
