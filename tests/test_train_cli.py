@@ -11,8 +11,9 @@ pytest.importorskip("onnx")
 
 from hrd.cli.main import main  # noqa: E402
 from hrd.train import shards  # noqa: E402
+from hrd.train.checkpoint import load_checkpoint  # noqa: E402
+from hrd.train.config import TrainConfig  # noqa: E402
 from hrd.train.generator import FIRST_TRAINING_SEED, Recipe  # noqa: E402
-from hrd.train.loop import TrainConfig, load_checkpoint  # noqa: E402
 
 
 @pytest.mark.slow

@@ -12,17 +12,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from hrd.errors import HrdError  # noqa: E402
-from hrd.train import loop  # noqa: E402
+from hrd.train.checkpoint import load_checkpoint, load_network, save_atomically  # noqa: E402
+from hrd.train.config import TrainConfig, learning_rate  # noqa: E402
 from hrd.train.data import NO_AUGMENTATION, ShardStore  # noqa: E402
 from hrd.train.evaluate import peak_bpm, score, snr_db  # noqa: E402
-from hrd.train.loop import (  # noqa: E402
-    TrainConfig,
-    learning_rate,
-    load_checkpoint,
-    load_network,
-    save_atomically,
-    train,
-)
+from hrd.train.loop import train, train_together  # noqa: E402
+from hrd.train.models import PulseNet  # noqa: E402
 from tests.train_help import TINY, TINY_TEACHER, make_store  # noqa: E402
 
 QUICK = TrainConfig(
@@ -104,7 +99,7 @@ def test_a_tiny_network_learns_to_read_rates(tmp_path):
     config = replace(
         QUICK, out=str(tmp_path), steps=80, batch_clips=3, learning_rate=2e-2, average=0.9
     )
-    before = score(loop.PulseNet(TINY), make_store(8, seed=500), limit=8)
+    before = score(PulseNet(TINY), make_store(8, seed=500), limit=8)
     result = train(config, make_store(30, frames=80), make_store(8, seed=500), spec=TINY)
     assert result.scores is not None
     assert result.scores.mae_bpm < 3.0
@@ -127,6 +122,37 @@ def test_distillation_takes_the_teacher_along_and_throws_the_projections_away(tm
     untouched, _ = load_network(teacher)
     again, _ = load_network(teacher)
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in untouched.state_dict().items())
+
+
+def test_runs_side_by_side_end_as_they_would_alone(tmp_path):
+    store = make_store(5, frames=80)
+    teacher = train(
+        replace(QUICK, network="tiny-teacher", out=str(tmp_path / "t")), store, spec=TINY_TEACHER
+    ).checkpoint
+    plain = replace(QUICK, seed=1)
+    distilled = replace(QUICK, seed=0, teacher=str(teacher))
+    together = train_together(
+        [replace(plain, out=str(tmp_path / "p")), replace(distilled, out=str(tmp_path / "d"))],
+        store,
+        spec=TINY,
+    )
+    alone = [
+        train(replace(plain, out=str(tmp_path / "pa")), store, spec=TINY),
+        train(replace(distilled, out=str(tmp_path / "da")), store, spec=TINY),
+    ]
+    for a, b in zip(together, alone):
+        one, other = (load_network(r.checkpoint)[0].state_dict() for r in (a, b))
+        assert all(torch.allclose(one[k].float(), other[k].float(), atol=1e-6) for k in one)
+
+
+@pytest.mark.parametrize("change", [{"steps": 9}, {"data_seed": 3}, {"learning_rate": 1.0}])
+def test_runs_that_would_not_see_the_same_are_not_compared(tmp_path, change):
+    a = replace(QUICK, out=str(tmp_path / "a"))
+    b = replace(QUICK, out=str(tmp_path / "b"), **change)
+    with pytest.raises(ValueError, match="differ"):
+        train_together([a, b], make_store(2), spec=TINY)
+    with pytest.raises(ValueError, match="folder"):
+        train_together([a, a], make_store(2), spec=TINY)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_a_hundredth():

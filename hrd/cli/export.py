@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
             f"exporting needs PyTorch and onnx ({error}); install them with: pip install hrd[train]"
         ) from error
 
+    from hrd.train.checkpoint import load_network
     from hrd.train.export import describe_training, export
-    from hrd.train.loop import load_network
 
     net, content = load_network(Path(args.checkpoint))
     path = Path(args.out or f"{net.spec.name}.onnx")

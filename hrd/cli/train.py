@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, List
+
+if TYPE_CHECKING:
+    from hrd.train.config import TrainConfig
 
 _DATA = "data/train"
 _VALIDATION = "data/validation"
@@ -27,6 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             "examples:\n"
             "  hrd train teacher --clips 20000 --steps 20000\n"
             "  hrd train student --distill runs/teacher/last.pt\n"
+            "  hrd train student --distill runs/teacher/last.pt --compare 3\n"
             "  hrd train student --seed 1 --out runs/student-1 --minutes 30\n"
             "  torchrun --nproc_per_node 4 -m hrd train teacher --device cuda"
         ),
@@ -37,6 +42,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--distill",
         metavar="TEACHER",
         help="checkpoint (last.pt) of a trained teacher to learn from as well",
+    )
+    parser.add_argument(
+        "--compare",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --distill: train N students with the teacher and N without it, from N seeds, "
+        "side by side on the same batches, into OUT/distilled-SEED and OUT/plain-SEED",
     )
     parser.add_argument(
         "--data",
@@ -115,7 +128,15 @@ def run(args: argparse.Namespace) -> int:
 
     if args.distill and args.network == "teacher":
         raise UsageError("--distill is for the student: a teacher has nobody to learn from")
-    for name, least in (("clips", 0), ("validation_clips", 0), ("batch", 1), ("workers", 0)):
+    if args.compare and not args.distill:
+        raise UsageError("--compare needs --distill TEACHER: it is the teacher that is compared")
+    for name, least in (
+        ("compare", 0),
+        ("clips", 0),
+        ("validation_clips", 0),
+        ("batch", 1),
+        ("workers", 0),
+    ):
         if getattr(args, name) < least:
             raise UsageError(f"--{name.replace('_', '-')} must be at least {least}")
     if args.steps is not None and args.steps < 1:
@@ -128,7 +149,8 @@ def run(args: argparse.Namespace) -> int:
         ) from error
 
     from hrd.train.data import ShardStore
-    from hrd.train.loop import meet, train
+    from hrd.train.loop import train_together
+    from hrd.train.place import meet
     from hrd.train.recipes import STUDENT_RUN, TEACHER_RUN, override
 
     set_up_logging("info")
@@ -150,25 +172,40 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads or os.cpu_count() or 1,
         bf16=not args.float32,
     )
-    if (Path(config.out) / "last.pt").exists() and not args.resume:
-        raise UsageError(
-            f"{config.out} already holds a run; add --resume to go on with it, or choose another "
-            "--out"
-        )
+    configs = _side_by_side(config, args.compare) if args.compare else [config]
+    for each in configs:
+        if (Path(each.out) / "last.pt").exists() and not args.resume:
+            raise UsageError(
+                f"{each.out} already holds a run; add --resume to go on with it, or choose "
+                "another --out"
+            )
     _draw_what_is_missing(args)
     meet(config.device)
     store = ShardStore(Path(config.data))
     validation = ShardStore(Path(config.validation)) if config.validation else None
-    result = train(config, store, validation, resume=args.resume)
-    if int(os.environ.get("RANK", "0")) == 0:
+    results = train_together(configs, store, validation, resume=args.resume)
+    if int(os.environ.get("RANK", "0")) != 0:
+        return 0
+    for result in results:
         print(f"{result.checkpoint}: {result.steps} steps, {result.minutes:.1f} minutes")
         if result.scores is not None:
             print(
                 f"validation: MAE {result.scores.mae_bpm:.2f} bpm, r {result.scores.pearson:.3f}, "
                 f"{100 * result.scores.within_5:.0f} % within 5 bpm"
             )
-        print(f"next: hrd export {result.checkpoint} --out models/{args.network}.onnx")
+    print(f"next: hrd export {results[0].checkpoint} --out models/{args.network}.onnx")
     return 0
+
+
+def _side_by_side(config: TrainConfig, seeds: int) -> List[TrainConfig]:
+    """A distilled and a plain run of each of ``seeds`` seeds."""
+    from dataclasses import replace
+
+    return [
+        replace(config, seed=seed, teacher=teacher, out=f"{config.out}/{kind}-{seed}")
+        for seed in range(config.seed, config.seed + seeds)
+        for kind, teacher in (("distilled", config.teacher), ("plain", ""))
+    ]
 
 
 def _draw_what_is_missing(args: argparse.Namespace) -> None:

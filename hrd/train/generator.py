@@ -50,7 +50,7 @@ class Recipe:
 
     frames: int = 256
     pulse_free: float = 0.12
-    bpm: Tuple[float, float] = (40.0, 180.0)
+    bpm: Tuple[float, float] = (40.0, 205.0)
     green_ac: Tuple[float, float] = (0.001, 0.02)
     """Peak-to-peak over mean of the green channel on light skin where the gain is 1."""
     green_ac_median: float = 0.0075
@@ -58,7 +58,7 @@ class Recipe:
     side_px: Tuple[float, float] = (70.0, 400.0)
     difficulty: Tuple[float, float, float] = (0.35, 0.4, 0.25)
     """Shares of still, typical and hard clips."""
-    codec: Tuple[float, float, float, float] = (0.08, 0.24, 0.34, 0.34)
+    codec: Tuple[float, float, float, float] = (0.10, 0.26, 0.44, 0.20)
     """Shares of raw, yuv420, jpeg and h264."""
     skin_groups: Tuple[int, ...] = (1, 2, 3, 4, 5, 6)
 

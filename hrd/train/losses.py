@@ -13,7 +13,7 @@ from typing import Tuple
 import torch
 from torch import Tensor
 
-BAND_BPM = (40.0, 200.0)
+BAND_BPM = (36.0, 215.0)
 _STEP_BPM = 1.0
 _TINY = 1e-8
 

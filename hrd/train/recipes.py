@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hrd.train.loop import TrainConfig
+from hrd.train.config import TrainConfig
 
 STUDENT_RUN = TrainConfig(network="student", out="runs/student", steps=8000, learning_rate=3e-3)
 

@@ -1,0 +1,53 @@
+"""This process among those of a ``torchrun`` launch, and the device that it computes on."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from dataclasses import dataclass
+
+import torch
+
+from hrd.errors import HrdError
+
+_PATIENCE = datetime.timedelta(hours=24)  # the first process may have to draw all clips
+
+
+@dataclass(frozen=True)
+class Place:
+    """This process among those of the run (PyTorch's launcher sets RANK and WORLD_SIZE)."""
+
+    rank: int
+    ranks: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+
+def find_place(device: str) -> Place:
+    """Where this process stands; joins the others of its launch.
+
+    Raises ``HrdError`` if CUDA is asked for and is not there.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise HrdError("no CUDA device is here; train with --device cpu instead")
+    rank, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if device == "cuda":
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        torch.cuda.set_device(local)
+        chosen = torch.device("cuda", local)
+    else:
+        chosen = torch.device(device)
+    if ranks > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group(
+            "nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE
+        )
+    return Place(rank, ranks, chosen)
+
+
+def meet(device: str) -> None:
+    """Wait until every process of a ``torchrun`` launch has come here."""
+    if find_place(device).ranks > 1:
+        torch.distributed.barrier()
