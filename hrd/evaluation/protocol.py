@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import List, Mapping, Optional
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from hrd.estimate.spectrum import peak_hz, snr_db
-from hrd.evaluation.recording import Recording, ReferenceRate, mean_spectrum
+from hrd.evaluation.recording import RATE, Recording, ReferenceRate, mean_spectrum
 from hrd.evaluation.replay import Output, Pass
 from hrd.types import MODEL_FS_HZ
 
@@ -43,6 +43,7 @@ class LiveRow:
 
     ``bpm`` and ``confidence`` are None where the pipeline refuses for another ``reason``.
     ``reference_bpm`` is None where the reference does not say; ``has_pulse`` False: there is none.
+    ``now_bpm``: the rate of the last two seconds, where the data set gives rates.
     """
 
     section: str
@@ -56,6 +57,7 @@ class LiveRow:
     confidence: Optional[float]
     reason: Optional[str]
     groups: Mapping[str, str] = field(default_factory=dict)
+    now_bpm: Optional[float] = None
 
 
 def window_rows(
@@ -117,14 +119,21 @@ def live_rows(
     Those are the newest ``longest_s`` (the estimator's longest window), less at the start.
     """
     rows: List[LiveRow] = []
-    known = {}
+    known: Dict[Tuple[float, float], Optional[float]] = {}
+
+    def rate(start_s: float, end_s: float) -> Optional[float]:
+        if not recording.reference.has_pulse:
+            return None
+        if (start_s, end_s) not in known:
+            known[start_s, end_s] = reference.bpm(start_s, end_s)
+        return known[start_s, end_s]
+
     for method in methods:
         for reading in passed.outputs[method].readings:
             start_s = max(passed.start_s, reading.time_s - longest_s)
-            span = (start_s, max(reading.time_s, start_s + _SHORTEST_S))
-            if span not in known:
-                has_pulse = recording.reference.has_pulse
-                known[span] = reference.bpm(*span) if has_pulse else None
+            end_s = max(reading.time_s, start_s + _SHORTEST_S)
+            # two seconds of a wave hold too few beats to read a rate from
+            now = reading.bpm is not None and reference.chosen == RATE
             rows.append(
                 LiveRow(
                     section=section,
@@ -132,12 +141,13 @@ def live_rows(
                     recording=recording.name,
                     subject=recording.subject,
                     time_s=reading.time_s - passed.start_s,
-                    reference_bpm=known[span],
+                    reference_bpm=rate(start_s, end_s),
                     has_pulse=recording.reference.has_pulse,
                     bpm=reading.bpm,
                     confidence=reading.confidence,
                     reason=reading.reason.value if reading.reason is not None else None,
                     groups=recording.groups,
+                    now_bpm=rate(end_s - _SHORTEST_S, end_s) if now else None,
                 )
             )
     return rows

@@ -245,7 +245,38 @@ def _live_table(live: Dict[str, Any], report: Dict[str, Any]) -> str:
         f"{report['longest_window_s']:g} s (its longest window) up to the reading."
     )
     threshold = f"{report['min_confidence']:g}"
-    return f"### Live readings, confidence >= {threshold}\n\n{said}\n\n{_table(head, rows)}"
+    text = f"### Live readings, confidence >= {threshold}\n\n{said}\n\n{_table(head, rows)}"
+    following = _following_table(live)
+    return f"{text}\n\n{following}" if following else text
+
+
+def _following_table(live: Dict[str, Any]) -> str:
+    rows = []
+    stepped = any("settled_s" in one["following"] for one in live.values())
+    for method, one in live.items():
+        figures = one["following"]
+        row = [
+            method,
+            _number(figures.get("mae_now")),
+            _number(figures.get("largest_jump_bpm"), 1),
+            _percent(figures.get("good_by_15_s")),
+        ]
+        if stepped:
+            settled = figures.get("settled_s", {})
+            times = [_number(settled.get(key), 1) for key in ("median", "p90")]
+            row.append(" / ".join(times))
+        rows.append(row)
+    if all(row[1] == _ABSENT for row in rows):
+        return ""
+    head = [
+        "method",
+        "MAE against the last 2 s, bpm",
+        "largest jump, bpm",
+        "recordings within 2 bpm at 15 s",
+    ]
+    if stepped:
+        head.append("step followed to 5 bpm after, s (median / 90 %)")
+    return f"How they follow, published readings only:\n\n{_table(head, rows)}"
 
 
 def _under_the_paper(section: Dict[str, Any], report: Dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 
+from hrd.evaluation.following import following_figures
 from hrd.evaluation.metrics import (
     NEAR_BPM,
     RATE_BANDS,
@@ -18,6 +19,7 @@ from hrd.evaluation.metrics import (
 )
 from hrd.evaluation.protocol import WINDOWS_S, LiveRow, WindowRow
 from hrd.evaluation.runner import RecordingResult
+from hrd.evaluation.testset import STEP, STEP_AT_S
 
 ALL = "all"
 """Name of the section over all others."""
@@ -99,7 +101,11 @@ def _section(
         },
         "groups": _groups(main, live, methods, live_methods, min_confidence),
         "live": {
-            method: live_figures([row for row in live if row.method == method], min_confidence)
+            method: live_figures(
+                [row for row in live if row.method == method],
+                min_confidence,
+                STEP_AT_S if name == STEP else None,
+            )
             for method in live_methods
         },
     }
@@ -146,8 +152,11 @@ def by_second(rows: Sequence[LiveRow]) -> List[LiveRow]:
     return list(last.values())
 
 
-def live_figures(rows: Sequence[LiveRow], min_confidence: float) -> Dict[str, Any]:
-    """The live pipeline with its gate: coverage, errors of what it publishes, calibration.
+def live_figures(
+    rows: Sequence[LiveRow], min_confidence: float, step_at_s: Optional[float] = None
+) -> Dict[str, Any]:
+    """The live pipeline with its gate: coverage, errors of what it publishes, calibration, and how
+    it follows (``step_at_s``: where the rate jumps in every recording).
 
     Seconds whose reference is not known (though there is a pulse) are left out.
     """
@@ -178,6 +187,8 @@ def live_figures(rows: Sequence[LiveRow], min_confidence: float) -> Dict[str, An
         "calibration": reliability(confidence, right),
         "refused": _reasons(rows, min_confidence),
     }
+    recordings = len({row.recording for row in rows if row.has_pulse})
+    figures["following"] = following_figures(truth, recordings, step_at_s)
     finite = np.isfinite(error)
     figures["curve"] = coverage_curve(confidence[finite], np.abs(error[finite]), max(len(rows), 1))
     return figures

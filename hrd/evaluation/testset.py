@@ -31,22 +31,48 @@ from hrd.sim.framing import BOX_SIZE, KnowingDetector, lay_out
 from hrd.sim.lens import CodecConfig, Sensor, SensorConfig
 from hrd.sim.light import Jolts, Light
 from hrd.sim.motion import Motion, Periodic, Product, Sum
-from hrd.sim.pulse import Heart, HeartConfig
+from hrd.sim.pulse import Heart, HeartConfig, ramp, step
 from hrd.sim.scene import PULSE_RGB, FaceScene, PulseLook, sample_background
 from hrd.sim.signals import Bumps, Gate, Levels, Signal, SmoothNoise, zero
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of the recipe."""
 
 SECONDS = 30.5
 """Length of a clip: three whole windows of 10 s and one of 30 s."""
 
 EASY, TYPICAL, HARD, NO_PULSE = "easy", "typical", "hard", "no-pulse"
+STEP, RAMP, CAMERAS = "step", "ramp", "cameras"
 DIFFICULTIES = (EASY, TYPICAL, HARD)
-ALL = (*DIFFICULTIES, NO_PULSE)
+"""What a heart-rate error is given for."""
+ALL = (*DIFFICULTIES, NO_PULSE, STEP, RAMP, CAMERAS)
+"""STEP, RAMP and CAMERAS are easy but for one thing each: a rate that jumps by 20 bpm, a rate that
+runs at 30 bpm a minute, and cameras of every frame rate that jitter and drop frames."""
 
 SEEDS_EACH = 10_000
-FIRST_SEED = {EASY: 0, TYPICAL: 10_000, HARD: 20_000, NO_PULSE: 30_000}
+FIRST_SEED = {
+    EASY: 0,
+    TYPICAL: 10_000,
+    HARD: 20_000,
+    NO_PULSE: 30_000,
+    STEP: 50_000,  # painted faces have those from 40,000
+    RAMP: 60_000,
+    CAMERAS: 70_000,
+}
+
+STEP_AT_S = 25.0
+STEP_BPM = 20.0
+STEPS_FROM_BPM = (60.0, 90.0, 75.0, 110.0, 130.0, 100.0)
+"""Rate before the step of clip k, in turn; it goes up in even clips and down in odd ones."""
+RAMP_START_S = 20.0
+RAMP_BPM_PER_MIN = 30.0
+RAMPS_BPM = ((60.0, 85.0), (110.0, 85.0), (80.0, 105.0), (140.0, 115.0))
+LASTING_S = {STEP: 45.5, RAMP: 75.5}
+"""Length of a clip that is not of the common length."""
+CAMERA_FPS = (15.0, 20.0, 24.9, 30.0, 60.0)
+CAMERA_BPM = (45.0, 61.0, 82.0, 111.0, 149.0, 200.0)
+"""Clip k of CAMERAS: every frame rate with every heart rate, a few bpm apart from clip to clip."""
+CAMERA_JITTER, CAMERA_DROPS = 0.2, 0.1
 
 SKIN_GROUPS = (1, 2, 3, 4, 5, 6)
 BANDS_BPM = ((60, 90), (45, 60), (60, 90), (90, 120), (60, 90), (120, 175))
@@ -157,10 +183,10 @@ CONDITIONS: Dict[str, Conditions] = {
         read_noise=(0.6, 2.0),
         shot_noise=(0.005, 0.04),
         face_px=(90.0, 170.0),
-        raw=0.2,
-        h264=0.4,
+        raw=0.25,
+        h264=0.1,
         jpeg=(70, 92),
-        crf=(18, 24),
+        crf=(17, 21),
         fps=(30.0, 30.0, 25.0, 20.0),
         jitter=0.08,
         drops=0.01,
@@ -185,9 +211,9 @@ CONDITIONS: Dict[str, Conditions] = {
         shot_noise=(0.01, 0.06),
         face_px=(80.0, 160.0),
         raw=0.0,
-        h264=0.6,
+        h264=0.3,
         jpeg=(55, 80),
-        crf=(21, 27),
+        crf=(20, 26),
         fps=(30.0, 25.0, 20.0, 15.0),
         jitter=0.15,
         drops=0.02,
@@ -205,6 +231,10 @@ def recipe() -> Dict[str, Any]:
         "bands_bpm": BANDS_BPM,
         "kinds": KINDS,
         "conditions": {name: dataclasses.asdict(c) for name, c in CONDITIONS.items()},
+        "step": (STEP_AT_S, STEP_BPM, STEPS_FROM_BPM),
+        "ramp": (RAMP_START_S, RAMP_BPM_PER_MIN, RAMPS_BPM),
+        "lasting_s": LASTING_S,
+        "cameras": (CAMERA_FPS, CAMERA_BPM, CAMERA_JITTER, CAMERA_DROPS),
     }
 
 
@@ -247,21 +277,23 @@ def load_clip(difficulty: str, k: int, folder: Optional[str]) -> Recording:
             "codec": "compression",
             "nods": "nods in the band",
             "kind": "kind",
+            "camera": "frame rate",
         },
     )
     return as_recording(clip, name, groups)
 
 
-def draw_clip(difficulty: str, k: int, seconds: float = SECONDS) -> DrawnClip:
+def draw_clip(difficulty: str, k: int, seconds: Optional[float] = None) -> DrawnClip:
     """Draw clip ``k`` of a difficulty (NO_PULSE: under the typical conditions, without a pulse)."""
     if not 0 <= k < SEEDS_EACH:
         raise ValueError(f"clip {k}: there are {SEEDS_EACH} of each difficulty")
     rng = np.random.default_rng((FIRST_SEED[difficulty] + k, 23))
-    conditions = CONDITIONS[TYPICAL if difficulty == NO_PULSE else difficulty]
+    seconds = seconds if seconds is not None else LASTING_S.get(difficulty, SECONDS)
+    conditions = conditions_of(difficulty, k)
     kind = KINDS[k % len(KINDS)] if difficulty == NO_PULSE else "pulse"
     group = SKIN_GROUPS[k % len(SKIN_GROUPS)]
     look = sample_look(rng, group)
-    heart = _heart(rng, BANDS_BPM[(k // len(SKIN_GROUPS)) % len(BANDS_BPM)])
+    heart = _heart(rng, *_rate(rng, difficulty, k))
     pulse = _pulse(rng, conditions, group) if kind == "pulse" else None
     motion, nods = sample_motion(rng, conditions, heart, kind)
     light = sample_light(rng, conditions, kind)
@@ -322,6 +354,7 @@ def draw_clip(difficulty: str, k: int, seconds: float = SECONDS) -> DrawnClip:
             "nods": "yes" if nods else "no",
             "codec": codec.kind,
             "fps": fps,
+            **({"camera": f"{fps:g} fps"} if difficulty == CAMERAS else {}),
             "mean_bpm": float(heart.bpm(grid_s).mean()) if pulse is not None else None,
             "green_ac": pulse.green_ac if pulse is not None else 0.0,
         },
@@ -333,10 +366,42 @@ def _between(rng: np.random.Generator, bounds: Range) -> float:
     return float(np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]))))
 
 
-def _heart(rng: np.random.Generator, band: Tuple[int, int]) -> Heart:
-    bpm = _between(rng, (band[0] + 1.0, band[1] - 1.0))
+def conditions_of(difficulty: str, k: int) -> Conditions:
+    """Under which conditions clip ``k`` of a difficulty is taken."""
+    if difficulty in CONDITIONS:
+        return CONDITIONS[difficulty]
+    if difficulty == NO_PULSE:
+        return CONDITIONS[TYPICAL]
+    if difficulty == CAMERAS:
+        fps = CAMERA_FPS[k % len(CAMERA_FPS)]
+        return dataclasses.replace(
+            CONDITIONS[EASY], fps=(fps,), jitter=CAMERA_JITTER, drops=CAMERA_DROPS
+        )
+    return CONDITIONS[EASY]
+
+
+def _rate(
+    rng: np.random.Generator, difficulty: str, k: int
+) -> Tuple[float, Tuple[Tuple[float, float], ...]]:
+    """Mean rate of clip ``k``, and its profile if it has one."""
+    if difficulty == STEP:
+        before = STEPS_FROM_BPM[k % len(STEPS_FROM_BPM)]
+        after = before + (STEP_BPM if k % 2 == 0 else -STEP_BPM)
+        return before, step(before, after, STEP_AT_S)
+    if difficulty == RAMP:
+        first, last = RAMPS_BPM[k % len(RAMPS_BPM)]
+        return first, ramp(first, last, RAMP_START_S, RAMP_BPM_PER_MIN)
+    if difficulty == CAMERAS:
+        bpm = CAMERA_BPM[(k // len(CAMERA_FPS)) % len(CAMERA_BPM)]
+        return float(np.clip(bpm + rng.uniform(-3.0, 3.0), CAMERA_BPM[0], CAMERA_BPM[-1])), ()
+    low, high = BANDS_BPM[(k // len(SKIN_GROUPS)) % len(BANDS_BPM)]
+    return _between(rng, (low + 1.0, high - 1.0)), ()
+
+
+def _heart(rng: np.random.Generator, bpm: float, profile: Tuple[Tuple[float, float], ...]) -> Heart:
     config = HeartConfig(
         bpm=bpm,
+        profile=profile,
         lf=_between(rng, (0.008, 0.03)),
         hf=_between(rng, (0.008, 0.03)),
         drift_bpm_per_min=float(rng.uniform(0.0, 5.0)),
