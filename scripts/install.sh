@@ -52,10 +52,10 @@ fi
 # Training runs on the CPU everywhere; where pip would fetch a CUDA build of several GB, a
 # CPU build is asked for by its version. TORCH= leaves training out.
 torch=${TORCH-torch==2.13.0}
-extras=dev
+extras=cpu,metrics,dev
 packages=()
 if [ -n "$torch" ]; then
-    extras=dev,train
+    extras=$extras,train
     packages=("$torch")
 fi
 say "Python packages (a few minutes the first time)"
