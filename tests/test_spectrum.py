@@ -72,3 +72,18 @@ def test_missing_fundamental_does_not_halve_the_rate() -> None:
     grid = np.arange(42.0, 240.0, 0.5)
     score, _ = rate_score(welch_spectrum(sine(120, 12), FS), grid)
     assert grid[np.argmax(score)] == pytest.approx(120, abs=1.0)
+
+
+def test_the_spectrum_is_scipys_own():
+    from scipy.signal import welch
+
+    rng = np.random.default_rng(3)
+    signal = rng.normal(size=331) + 0.01 * np.arange(331)
+    ours = welch_spectrum(signal, 30.0)
+    frequency, power = welch(
+        signal, 30.0, "boxcar", 331, 0, 8192, detrend="linear", scaling="spectrum"
+    )
+    np.testing.assert_allclose(ours.frequency_hz, frequency, atol=1e-9)
+    inside = (frequency > 0.5) & (frequency < 6.0)
+    share = ours.power[inside] / power[inside]
+    np.testing.assert_allclose(share, share[0], rtol=1e-6)

@@ -103,7 +103,7 @@ class HeartRateEstimator:
         spectrum = welch_spectrum(self._bvp.samples, self._fs_hz)
         if not spectrum.power.any():
             return None
-        step_s = 1.0 if self._estimated_s is None else self._end_s - self._estimated_s
+        step_s = 1.0 if self._estimated_s is None else max(0.0, self._end_s - self._estimated_s)
         self._estimated_s = self._end_s
         point = self._ridge.update(spectrum, step_s)
         # the ridge says which peak, the window's own spectrum says exactly where it is

@@ -57,7 +57,7 @@ class RidgeTracker:
         self._fresh = True
 
     def update(self, spectrum: Spectrum, step_s: float) -> RidgePoint:
-        """Weigh one spectrum, ``step_s`` seconds after the one before."""
+        """Weigh one spectrum, ``step_s`` >= 0 seconds after the one before."""
         config = self._config
         score, _ = rate_score(spectrum, GRID_BPM)
         # likelihood of a sinusoid in noise of unknown level (Bretthorst 1988, Student-t form)
