@@ -16,14 +16,12 @@ from hrd.capture.options import CaptureOptions
 from hrd.errors import UsageError
 from hrd.estimate.estimator import EstimatorConfig
 from hrd.face.track import TrackerConfig
+from hrd.paths import SYSTEM_CONFIG
 from hrd.pipeline import PipelineConfig
 from hrd.protocol import DEFAULT_SOCKET
 from hrd.quality import QualityConfig
 
 logger = logging.getLogger(__name__)
-
-SYSTEM_CONFIG = Path("/etc/hrd/hrd.toml")
-"""Read when no --config is given and the file exists."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,9 @@ class SourceConfig:
     """Frames that may wait for the pipeline; the oldest is dropped, and counted, beyond that."""
     loop: bool = False
     """Play a video file again and again."""
+    own_process: str = "auto"
+    """Whether the camera is read in a process of its own, which can be killed when its driver
+    hangs: auto (USB cameras and network streams), always (simulated cameras too) or never."""
     capture: CaptureOptions = field(default_factory=CaptureOptions)
 
 
@@ -83,6 +84,14 @@ class SocketConfig:
 
 
 @dataclass(frozen=True)
+class MetricsConfig:
+    """Prometheus metrics, on localhost only. Any user of the machine can read them there."""
+
+    enabled: bool = False
+    port: int = 9808
+
+
+@dataclass(frozen=True)
 class LogConfig:
     """What the daemon writes about itself on stderr."""
 
@@ -99,6 +108,7 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     reading: ReadingConfig = field(default_factory=ReadingConfig)
     socket: SocketConfig = field(default_factory=SocketConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
     def pipeline(self) -> PipelineConfig:
@@ -115,6 +125,7 @@ class Config:
 
 
 _CHOICES: Dict[str, Tuple[str, ...]] = {
+    "source.own_process": ("auto", "always", "never"),
     "face.detector": ("auto", "mediapipe", "opencv"),
     "engine.name": ("auto", "onnx", "pos"),
     "log.level": ("debug", "info", "warning", "error"),
@@ -140,6 +151,7 @@ _LIMITS: Dict[str, Tuple[float, float]] = {
     "reading.quality.min_fps": (1, 240),
     "reading.quality.frozen_s": (0.1, 60),
     "socket.max_clients": (1, 100000),
+    "metrics.port": (1, 65535),
 }
 
 

@@ -250,8 +250,12 @@ class Pipeline:
     def _say(self, reading: Reading) -> Reading:
         last = self._last_reading
         if last is None or (last.state, last.reason) != (reading.state, reading.reason):
+            why = reading.reason.value if reading.reason else ""
             logger.info(
-                "%s%s", reading.state.value, f": {reading.reason.value}" if reading.reason else ""
+                "%s%s",
+                reading.state.value,
+                f": {why}" if why else "",
+                extra={"fields": {"HRD_STATE": reading.state.value, "HRD_REASON": why}},
             )
         self._last_reading = reading
         return reading

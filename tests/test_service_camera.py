@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Callable, List, Optional
@@ -10,15 +11,18 @@ import numpy as np
 import pytest
 
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
+from hrd.errors import HrdError
 from hrd.service import camera as camera_module
 from hrd.service.camera import Camera
 from hrd.types import Frame
 
 
 class ScriptedSource(FrameSource):
-    """Delivers so many frames, then does what it is told."""
+    """Delivers so many frames, then does what it is told. ``noisy``: no two pictures are alike."""
 
-    def __init__(self, frames: int, then: str, live: bool = True) -> None:
+    def __init__(self, frames: int, then: str, live: bool = True, noisy: bool = True) -> None:
+        self._rng = np.random.default_rng(1)
+        self._noisy = noisy
         self.live = live
         self.info = SourceInfo("scripted", "test", 8, 8, 30.0, None)
         self.closed = threading.Event()
@@ -28,7 +32,11 @@ class ScriptedSource(FrameSource):
     def read(self) -> Optional[Frame]:
         if self._left > 0:
             self._left -= 1
-            return Frame(np.zeros((8, 8, 3), np.uint8), time.monotonic(), 0)
+            if not self._noisy:
+                self._rng = np.random.default_rng(1)
+                time.sleep(0.001)  # a camera takes its time
+            image = self._rng.integers(0, 255, (48, 64, 3), np.uint8)
+            return Frame(image, time.monotonic(), 0)
         if self._then == "fail":
             raise SourceError("scripted was unplugged: plug it in again.")
         if self._then == "hang":
@@ -39,11 +47,11 @@ class ScriptedSource(FrameSource):
         self.closed.set()
 
 
-def opener(*steps: object) -> Callable[[], FrameSource]:
+def opener(*steps: object) -> Callable[[threading.Event], FrameSource]:
     """Opens the sources in turn; a SourceError in the list is raised instead."""
     left: List[object] = list(steps)
 
-    def open_one() -> FrameSource:
+    def open_one(stop: threading.Event) -> FrameSource:
         step = left.pop(0)
         if isinstance(step, SourceError):
             raise step
@@ -123,4 +131,80 @@ def test_frames_that_nobody_takes_are_dropped_and_counted() -> None:
         time.sleep(0.01)
     assert camera.depth == 4
     source.closed.set()
+    camera.close()
+
+
+def test_a_camera_that_shows_one_picture_for_ever_is_opened_anew(caplog) -> None:
+    caplog.set_level(logging.INFO)
+    still, again = (
+        ScriptedSource(10**6, "hang", noisy=False),
+        ScriptedSource(10**6, "hang", noisy=False),
+    )
+    fresh = ScriptedSource(10**6, "hang")
+    camera = Camera(opener(still, again, fresh), frozen_s=0.2)
+    before = until(camera, lambda c: c.failure is not None)
+    assert before > 1
+    assert camera.failure == "scripted has shown the same picture for 0.2 s"
+    # opened anew, it still shows the same picture: nothing of it is passed on
+    assert until(camera, lambda c: c.lost_count == 2) == 0
+    until(camera, lambda c: c.failure is None)
+    camera.close()
+    assert caplog.text.count("camera lost") == 1
+    assert caplog.text.count("camera back") == 1
+
+
+def test_a_covered_lens_is_not_a_frozen_camera() -> None:
+    class Covered(ScriptedSource):
+        def read(self) -> Optional[Frame]:
+            time.sleep(0.002)
+            return Frame(np.zeros((48, 64, 3), np.uint8), time.monotonic(), 0)
+
+    camera = Camera(opener(Covered(0, "hang")), frozen_s=0.05)
+    deadline_s = time.monotonic() + 0.3
+    while time.monotonic() < deadline_s:
+        camera.get(0.05)
+    assert camera.lost_count == 0
+    camera.close()
+
+
+def test_as_a_service_it_waits_for_a_camera_that_is_not_there_yet() -> None:
+    gone = SourceError("no such device: plug it in.")
+    camera = Camera(opener(gone, gone, ScriptedSource(2, "hang")), persist=True, spec="/dev/video0")
+    assert camera.info.spec == "/dev/video0"
+    frames = 0
+    while frames < 2:
+        frames += camera.get(0.05) is not None
+    assert camera.lost_count == 2
+    assert camera.failure is None
+    camera.close()
+
+
+def test_opening_that_never_ends_is_given_up() -> None:
+    release = threading.Event()
+
+    def open_one(stop: threading.Event) -> FrameSource:
+        release.wait(30)
+        raise SourceError("too late")
+
+    with pytest.raises(SourceError, match="could not be opened within"):
+        Camera(open_one, opening_s=0.1, spec="rtsp://camera/")
+    stop = threading.Event()
+    stop.set()
+    camera = Camera(open_one, opening_s=30.0, stop=stop)  # told to stop, it waits for nothing
+    assert not camera.close(0.05)
+    release.set()
+
+
+def test_too_many_threads_left_in_a_driver_end_the_process() -> None:
+    release = threading.Event()
+
+    class Hung(ScriptedSource):
+        def read(self) -> Optional[Frame]:
+            release.wait(30)
+            return None
+
+    camera = Camera(lambda stop: Hung(0, "hang"), wedged_s=0.05)
+    with pytest.raises(HrdError, match="hangs in its driver"):
+        until(camera, lambda c: False)
+    release.set()
     camera.close()

@@ -8,7 +8,7 @@ from hrd.capture.devices import first_camera
 from hrd.capture.options import CaptureOptions
 from hrd.capture.source import FrameSource, SourceError
 
-__all__ = ["CaptureOptions", "first_camera", "open_source"]
+__all__ = ["CaptureOptions", "first_camera", "hangs_alone", "open_source"]
 
 _STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
@@ -47,6 +47,16 @@ def open_source(spec: str, options: CaptureOptions) -> FrameSource:
     raise SourceError(
         f"A source of the kind {scheme}:// is not known: "
         "use /dev/video0, csi://0, rtsp://..., sim:bpm=72 or a video file."
+    )
+
+
+def hangs_alone(spec: str) -> bool:
+    """Whether ``spec`` names something that is better read in a process of its own: a camera
+    whose driver, or a stream whose decoder, may hang or crash. (CSI cameras have one anyway.)"""
+    return bool(
+        re.fullmatch(r"/dev/video\d+", spec)
+        or spec.startswith(("/dev/v4l/", "v4l2://"))
+        or spec.partition("://")[0].lower() in _STREAM_SCHEMES
     )
 
 

@@ -38,6 +38,8 @@ class FrameSource(abc.ABC):
 
     live: bool
     info: SourceInfo
+    dropped: int = 0
+    """Frames that the source itself had to drop because nobody took them."""
 
     @abc.abstractmethod
     def read(self) -> Optional[Frame]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 
 from hrd.config import Config, load_config, override
 from hrd.engine.select import CHOICES
+from hrd.journal import RateLimit, make_handler
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -55,11 +55,12 @@ def effective_config(args: argparse.Namespace) -> Config:
     return override(load_config(args.config), values)
 
 
-def set_up_logging(level: str) -> None:
-    """Plain lines on stderr; systemd's journal adds time and unit by itself."""
-    logging.basicConfig(
-        level=getattr(logging, level.upper()),
-        format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
+def set_up_logging(level: str, limited: bool = False) -> None:
+    """Plain lines on stderr; entries with fields where that is systemd's journal.
+
+    ``limited``: leave out what is said again and again, as suits a daemon.
+    """
+    handler = make_handler()
+    if limited:
+        handler.addFilter(RateLimit())
+    logging.basicConfig(level=getattr(logging, level.upper()), handlers=[handler], force=True)

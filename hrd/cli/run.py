@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
+import sys
 
 from hrd.cli.common import (
     add_config_options,
@@ -36,6 +39,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--socket", metavar="PATH", help="where to listen (default: /run/hrd/hrd.sock)"
     )
+    parser.add_argument(
+        "--persist",
+        action="store_true",
+        help=(
+            "as a service does: wait for a camera that is not there yet instead of giving up, and "
+            "never use the simulated one in its place"
+        ),
+    )
     add_engine_options(parser)
     add_config_options(parser)
     parser.set_defaults(run=run)
@@ -44,8 +55,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
     config = effective_config(args)
-    set_up_logging(config.log.level)
+    set_up_logging(config.log.level, limited=True)
     from hrd.service.daemon import serve
 
-    serve(config)
+    if not serve(config, args.persist, lambda: effective_config(args)):
+        # a thread that hangs in a driver would hang the interpreter's own end as well
+        logging.shutdown()
+        sys.stderr.flush()
+        os._exit(0)
     return 0

@@ -12,6 +12,7 @@ from collections import deque
 from typing import BinaryIO, Deque, List, Optional, TextIO, Tuple
 
 from hrd.client import Client, HeartRate, NoDaemonError, decode
+from hrd.paths import SYSTEM_CONFIG
 from hrd.protocol import DEFAULT_SOCKET
 
 _RETRY_S = 0.2
@@ -55,8 +56,10 @@ def add_parser(
     parser.add_argument(
         "--socket",
         metavar="PATH",
-        default=DEFAULT_SOCKET,
-        help=f"the daemon's socket (default: {DEFAULT_SOCKET})",
+        help=f"the daemon's socket (default: the config's, else {DEFAULT_SOCKET})",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="TOML file (default: /etc/hrd/hrd.toml if there is one)"
     )
     parser.add_argument(
         "--json", action="store_true", help="print the daemon's lines as they come, unchanged"
@@ -82,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     """Returns 0 after ``--count`` readings, at Ctrl-C, and when nobody reads the output any more;
     raises ``ClientError`` if the daemon cannot be reached or goes away."""
     try:
-        client = connect(args.socket, args.wait)
+        client = connect(args.socket or _configured(args.config), args.wait)
         with client:
             if args.json:
                 pass_through(client, sys.stdout.buffer, args.count, args.tracking)
@@ -97,6 +100,15 @@ def run(args: argparse.Namespace) -> int:
         os.close(null)
         return 0
     return 0
+
+
+def _configured(config: Optional[str]) -> str:
+    """The socket's path in the config; ``UsageError`` if one is named that cannot be meant."""
+    if config is None and not os.access(SYSTEM_CONFIG, os.R_OK):
+        return DEFAULT_SOCKET  # the usual case, without loading what reads a config
+    from hrd.config import load_config
+
+    return load_config(config).socket.path
 
 
 def connect(path: str, wait_s: float) -> Client:

@@ -114,6 +114,7 @@ class SocketServer:
 
         self._lock = threading.Lock()  # guards _inbox, _dropped and _closing
         self._inbox: Deque[Tuple[str, bytes]] = deque()
+        self._inbox_since_s = 0.0  # when the oldest message in it was published
         self._dropped = 0
         self._closing = False
 
@@ -203,7 +204,13 @@ class SocketServer:
                 self._dropped += 1
             self._inbox.append((str(kind), line))
             if len(self._inbox) == 1:
+                self._inbox_since_s = time.monotonic()
                 self._wake()  # under the lock, so that the pipe cannot be closed meanwhile
+
+    def undelivered_s(self) -> float:
+        """How long the server's thread has let a message lie; 0 if there is none."""
+        with self._lock:
+            return time.monotonic() - self._inbox_since_s if self._inbox else 0.0
 
     def stats(self) -> Dict[str, int]:
         """``connected`` now, and counts since the start: ``accepted``, ``refused`` (too many

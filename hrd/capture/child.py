@@ -1,0 +1,379 @@
+"""A source in a process of its own, so that its driver or decoder can hang or crash alone.
+
+A thread that hangs inside the kernel can't be ended, and its process can't either: neither a
+watchdog nor SIGKILL would bring the camera back. A child process can be killed, or, in the worst
+case, left behind while the daemon goes on. The frames come through shared memory, one copy each;
+the messages about them through a socket pair. An address (with its password) goes through it too
+and is on no command line.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import dataclasses
+import json
+import logging
+import mmap
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import numpy as np
+
+from hrd.capture.open import open_source
+from hrd.capture.options import CaptureOptions
+from hrd.capture.source import FrameSource, SourceError, SourceInfo
+from hrd.errors import HrdError
+from hrd.types import Frame
+
+logger = logging.getLogger(__name__)
+
+SLOTS = 4
+"""Frames that fit into the shared memory; one that finds no room is dropped and counted."""
+
+_FRAME = struct.Struct("<cBBHHQdQ")
+"""Tag, generation of the memory, slot, width, height, index, time, dropped so far."""
+_TAG = b"F"
+_MESSAGE_BYTES = 16 * 1024
+_SLICE_S = 0.1  # how soon a stop is noticed
+_MARGIN_S = 1.5  # the child is to notice by itself first
+_GRACE_S = 0.7  # to set the camera's exposure free again
+_KILL_S = 0.5
+
+
+class ChildSource(FrameSource):
+    """Reads ``spec`` in a child process. Live, whatever the source is.
+
+    The constructor opens it and raises ``SourceError`` as the source itself would. ``stop``: set
+    by another thread to end whatever this one waits for (``SourceError``). A child that says
+    nothing for ``options.read_timeout_s`` and a little is taken for hung. ``close`` gives the
+    child a moment, then kills it; one that even SIGKILL does not end is left behind.
+    """
+
+    live = True
+
+    def __init__(
+        self, spec: str, options: CaptureOptions, stop: Optional[threading.Event] = None
+    ) -> None:
+        self._options = options
+        self._stop = stop if stop is not None else threading.Event()
+        self._map: Optional[mmap.mmap] = None
+        self._slot_bytes = 0
+        self._closed = False
+        self.dropped = 0
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket = ours
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "hrd.capture.child", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C is for us, and we end it in order
+                    env=_environment(),
+                )
+        except OSError as error:
+            ours.close()
+            raise SourceError(
+                f"no process can be started for the camera ({error.strerror}): "
+                "end other programs, or set source.own_process to never."
+            ) from None
+        ours.setblocking(False)
+        try:
+            self._tell(
+                {
+                    "spec": spec,
+                    "options": dataclasses.asdict(options),
+                    "level": logging.getLogger().getEffectiveLevel(),
+                }
+            )
+            patience_s = options.open_timeout_s + options.settle_s + options.read_timeout_s
+            opened = self._next(f"{_shown(spec)} could not be opened in time", patience_s + 5.0)
+            self.info = SourceInfo(**opened["info"])
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The child's process."""
+        return self._process.pid
+
+    def read(self) -> Frame:
+        patience_s = self._options.read_timeout_s + _MARGIN_S
+        if not self._map:  # the first frame comes after the exposure has settled
+            patience_s += self._options.settle_s
+        message = self._next(f"{self.info.spec} hangs in its driver", patience_s)
+        if "frame" not in message:
+            raise SourceError(f"{self.info.spec} ended: check the camera.")
+        frame: Frame = message["frame"]
+        return frame
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        process = self._process
+        if process.poll() is None:
+            for number, wait_s in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, _KILL_S)):
+                process.send_signal(number)
+                try:
+                    process.wait(wait_s)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+            else:
+                logger.error(
+                    "the capture process %d hangs in the kernel and is left behind: "
+                    "unplug the camera, or restart the machine",
+                    process.pid,
+                )
+        self._socket.close()
+        if self._map is not None:
+            self._map.close()
+
+    def _tell(self, message: Dict[str, Any]) -> None:
+        try:
+            self._socket.send(json.dumps(message).encode("ascii"))
+        except OSError as error:
+            raise SourceError(
+                f"the capture process cannot be reached ({error.strerror})."
+            ) from None
+
+    def _next(self, hung: str, patience_s: float) -> Dict[str, Any]:
+        """The next message; frames are copied out. Raises ``SourceError``."""
+        deadline_s = time.monotonic() + patience_s
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        while True:
+            if self._stop.is_set():
+                raise SourceError("The camera is being closed.")
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0.0:
+                raise SourceError(f"{hung}: its process is killed and started again.")
+            if not poll.poll(1e3 * min(_SLICE_S, left_s)):
+                continue
+            try:
+                data, descriptors = _receive(self._socket)
+            except OSError:
+                data, descriptors = b"", []
+            for fd in descriptors:
+                self._adopt(fd)
+            if data[:1] == _TAG:
+                return {"frame": self._frame(data)}
+            if not data:
+                raise SourceError(self._why_dead())
+            message: Dict[str, Any] = json.loads(data)
+            if "slot_bytes" in message:
+                self._slot_bytes = int(message["slot_bytes"])
+                continue
+            if "error" in message:
+                raise SourceError(str(message["error"]))
+            return message
+
+    def _adopt(self, fd: int) -> None:
+        """Map the memory that the child has made; a larger one replaces a smaller."""
+        if self._map is not None:
+            self._map.close()
+        try:
+            self._map = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+        finally:
+            os.close(fd)
+
+    def _frame(self, data: bytes) -> Frame:
+        _, generation, slot, width, height, index, time_s, self.dropped = _FRAME.unpack(data)
+        assert self._map is not None
+        image = np.frombuffer(self._map, np.uint8, 3 * width * height, slot * self._slot_bytes)
+        image = image.reshape(height, width, 3).copy()
+        with contextlib.suppress(OSError):  # if it has died meanwhile, the next read tells
+            self._socket.send(bytes([generation, slot]))
+        return Frame(image, time_s, index)
+
+    def _why_dead(self) -> str:
+        try:
+            code: Optional[int] = self._process.wait(_KILL_S)
+        except subprocess.TimeoutExpired:
+            code = None
+        how = f"by signal {-code}" if code is not None and code < 0 else f"with status {code}"
+        name = self.info.spec if hasattr(self, "info") else "the camera"
+        return f"the capture process of {name} has ended {how}: it is started again."
+
+
+def _environment() -> Dict[str, str]:
+    # one copy of each frame needs no pool of threads, and a pool costs memory
+    return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+def _shown(spec: str) -> str:
+    from hrd.capture.stream import without_password
+
+    return without_password(spec)
+
+
+def _receive(sock: socket.socket) -> Tuple[bytes, List[int]]:
+    """One message and the descriptors with it (``socket.recv_fds`` is Python 3.9's)."""
+    descriptors = array.array("i")
+    data, ancillary, _flags, _address = sock.recvmsg(
+        _MESSAGE_BYTES, socket.CMSG_SPACE(descriptors.itemsize), socket.MSG_CMSG_CLOEXEC
+    )
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
+    return data, list(descriptors)
+
+
+# The child's side.
+
+
+class _Gone(Exception):
+    """Nobody listens any more, or we were told to end."""
+
+
+class _Outlet:
+    """Puts frames into shared memory that grows with them, and tells the parent where."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._map: Optional[mmap.mmap] = None
+        self._slot_bytes = 0
+        self._generation = 0
+        self._free: List[int] = []
+        self._dropped = 0
+
+    def tell(self, message: Dict[str, Any]) -> None:
+        self._send(json.dumps(message).encode("ascii"))
+
+    def put(self, frame: Frame) -> None:
+        image = np.ascontiguousarray(frame.image)
+        height, width = image.shape[:2]
+        if image.nbytes > self._slot_bytes:
+            self._grow(image.nbytes)
+        self._reclaim()
+        if not self._free:
+            self._dropped += 1
+            return
+        slot = self._free.pop(0)
+        assert self._map is not None
+        place = np.frombuffer(self._map, np.uint8, image.nbytes, slot * self._slot_bytes)
+        place[:] = image.reshape(-1)
+        self._send(
+            _FRAME.pack(
+                _TAG,
+                self._generation,
+                slot,
+                width,
+                height,
+                frame.index,
+                frame.time_s,
+                self._dropped,
+            )
+        )
+
+    def _reclaim(self) -> None:
+        while True:
+            try:
+                data = self._socket.recv(2, socket.MSG_DONTWAIT)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                raise _Gone from None
+            if not data:
+                raise _Gone
+            if data[0] == self._generation:  # else of a memory that is no more
+                self._free.append(data[1])
+
+    def _grow(self, slot_bytes: int) -> None:
+        page = mmap.PAGESIZE
+        self._slot_bytes = -(-slot_bytes // page) * page
+        fd = os.memfd_create("hrd-frames", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(fd, SLOTS * self._slot_bytes)
+            self._map = mmap.mmap(fd, SLOTS * self._slot_bytes)
+            data = json.dumps({"slot_bytes": self._slot_bytes}).encode("ascii")
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
+            try:
+                self._socket.sendmsg([data], [rights])
+            except OSError:
+                raise _Gone from None
+        finally:
+            os.close(fd)
+        self._generation = (self._generation + 1) % 256
+        self._free = list(range(SLOTS))
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.send(data)
+        except OSError:
+            raise _Gone from None
+
+
+def _play(sock: socket.socket) -> None:
+    """Open what the parent asks for and send its frames until told to end."""
+    request = json.loads(sock.recv(_MESSAGE_BYTES))
+    _set_up_logging(int(request["level"]))
+    outlet = _Outlet(sock)
+    try:
+        source = open_source(request["spec"], CaptureOptions(**request["options"]))
+    except HrdError as error:
+        outlet.tell({"error": str(error)})
+        return
+    with contextlib.ExitStack() as stack:
+        stack.callback(source.close)
+        if not source.live:
+            from hrd.capture.paced import PacedSource
+
+            source = PacedSource(source, threading.Event())
+        outlet.tell({"info": dataclasses.asdict(source.info)})
+        try:
+            while True:
+                frame = source.read()
+                if frame is None:
+                    outlet.tell({"end": True})
+                    return
+                outlet.put(frame)
+        except HrdError as error:
+            outlet.tell({"error": str(error)})
+
+
+def _set_up_logging(level: int) -> None:
+    from hrd.journal import RateLimit, make_handler
+
+    handler = make_handler()
+    handler.addFilter(RateLimit())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the loop between two frames, so that the camera is left as it was found."""
+
+    def leave(number: int, frame: Optional[FrameType]) -> None:
+        raise _Gone
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    except _Gone:
+        pass
+
+
+def main() -> None:
+    """The child."""
+    with _ended_by_sigterm(), socket.socket(fileno=int(sys.argv[1])) as sock:
+        os.set_inheritable(sock.fileno(), False)
+        _play(sock)
+
+
+if __name__ == "__main__":
+    main()

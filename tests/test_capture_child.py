@@ -1,0 +1,144 @@
+"""A source in a process of its own: the same frames, and an end whatever it hangs in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Callable, Iterator, List
+
+import numpy as np
+import pytest
+
+from hrd.capture.child import SLOTS, ChildSource
+from hrd.capture.open import hangs_alone, open_source
+from hrd.capture.options import CaptureOptions
+from hrd.capture.source import SourceError
+from tests.socket_help import descriptors, eventually
+
+QUICK = CaptureOptions(read_timeout_s=0.5, settle_s=0.0)
+SPEC = "sim:bpm=72,seed=3,size=160x120"
+
+
+@pytest.fixture
+def source() -> Iterator[ChildSource]:
+    with ChildSource(SPEC, QUICK) as child:
+        yield child
+
+
+def test_frames_are_those_of_the_source_itself(source: ChildSource) -> None:
+    with open_source(SPEC, QUICK) as direct:
+        assert source.info == direct.info
+        assert source.live
+        last_s = 0.0
+        for _ in range(3 * SLOTS):  # every slot of the shared memory more than once
+            frame, expected = source.read(), direct.read()
+            while expected is not None and expected.index < frame.index:
+                expected = direct.read()  # it was dropped while we were busy
+            assert expected is not None
+            np.testing.assert_array_equal(frame.image, expected.image)
+            assert last_s < frame.time_s <= time.monotonic()
+            last_s = frame.time_s
+
+
+def test_frames_outlive_the_memory_they_came_in(source: ChildSource) -> None:
+    first = source.read()
+    before = first.image.copy()
+    for _ in range(2 * SLOTS):
+        source.read()
+    source.close()
+    np.testing.assert_array_equal(first.image, before)
+
+
+def test_a_slow_reader_loses_frames_and_they_are_counted(source: ChildSource) -> None:
+    source.read()
+    time.sleep(0.5)  # 15 frames; 4 find room
+    frames = [source.read() for _ in range(SLOTS + 2)]
+    assert source.dropped > 0
+    assert frames[-1].index >= SLOTS + 2 + source.dropped
+
+
+def test_what_cannot_be_opened_says_so_as_the_source_would() -> None:
+    with pytest.raises(SourceError, match="no device /dev/video97"):
+        ChildSource("/dev/video97", QUICK)
+    with pytest.raises(SourceError, match="knows no 'bmp'"):
+        ChildSource("sim:bmp=3", QUICK)
+
+
+def read_on(source: ChildSource) -> None:
+    """Until something is raised."""
+    while True:
+        source.read()
+
+
+def _is_gone(pid: int) -> Callable[[], bool]:
+    return lambda: not os.path.exists(f"/proc/{pid}")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_child_that_crashes_is_an_error(source: ChildSource, how: signal.Signals) -> None:
+    source.read()
+    os.kill(source.pid, how)
+    with pytest.raises(SourceError, match=f"ended by signal {int(how)}"):
+        read_on(source)
+    source.close()
+
+
+def test_a_child_that_hangs_is_an_error_and_is_killed(source: ChildSource) -> None:
+    source.read()
+    os.kill(source.pid, signal.SIGSTOP)  # like a driver that does not come back
+    with pytest.raises(SourceError, match="hangs in its driver"):
+        read_on(source)
+    source.close()
+    eventually(_is_gone(source.pid), "the hung child is gone")
+
+
+def test_a_stop_ends_the_wait_for_a_frame() -> None:
+    stop = threading.Event()
+    with ChildSource(SPEC, CaptureOptions(read_timeout_s=60.0), stop) as child:
+        child.read()
+        os.kill(child.pid, signal.SIGSTOP)
+        threading.Timer(0.1, stop.set).start()
+        with pytest.raises(SourceError, match="being closed"):
+            read_on(child)
+
+
+def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    pid = os.fork()
+    if pid == 0:
+        child = ChildSource(SPEC, QUICK)
+        (tmp_path / "pid").write_text(str(child.pid))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    eventually(_is_gone(int((tmp_path / "pid").read_text())), "the child of a dead parent is gone")
+
+
+def test_nothing_is_left_open_or_running() -> None:
+    ChildSource(SPEC, QUICK).close()
+    before = descriptors()
+    pids: List[int] = []
+    for _ in range(3):
+        with ChildSource(SPEC, QUICK) as child:
+            child.read()
+            pids.append(child.pid)
+        child.close()  # may be called twice
+    assert descriptors() == before
+    for pid in pids:
+        eventually(_is_gone(pid), "a closed child is gone")
+    with pytest.raises(SourceError):
+        ChildSource("/dev/video97", QUICK)
+    assert descriptors() == before
+
+
+def test_passwords_are_on_no_command_line() -> None:
+    with ChildSource(SPEC, QUICK) as child:
+        command = Path(f"/proc/{child.pid}/cmdline").read_bytes()
+    assert b"sim" not in command
+
+
+def test_what_is_read_in_a_process_of_its_own() -> None:
+    alone = ["/dev/video0", "v4l2:///dev/video1", "/dev/v4l/by-id/x", "rtsp://u:p@c/1", "HTTP://c/"]
+    assert all(map(hangs_alone, alone))
+    assert not any(map(hangs_alone, ["clip.mp4", "sim:bpm=72", "csi://0", "file:///x.mp4"]))
