@@ -67,7 +67,7 @@ STEPS_FROM_BPM = (60.0, 90.0, 75.0, 110.0, 130.0, 100.0)
 RAMP_START_S = 20.0
 RAMP_BPM_PER_MIN = 30.0
 RAMPS_BPM = ((60.0, 85.0), (110.0, 85.0), (80.0, 105.0), (140.0, 115.0))
-LASTING_S = {STEP: 45.5, RAMP: 75.5}
+LASTING_S = {NO_PULSE: 20.5, STEP: 45.5, RAMP: 75.5}
 """Length of a clip that is not of the common length."""
 CAMERA_FPS = (15.0, 20.0, 24.9, 30.0, 60.0)
 CAMERA_BPM = (45.0, 61.0, 82.0, 111.0, 149.0, 200.0)

@@ -211,13 +211,16 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--count", type=int, required=True, help="number of clips")
     parser.add_argument("--first-seed", type=int, default=FIRST_TRAINING_SEED)
     parser.add_argument("--frames", type=int, default=Recipe().frames, help="samples per clip")
+    parser.add_argument(
+        "--pulse-free", type=float, default=Recipe().pulse_free, help="share without a pulse, 0..1"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes")
     arguments = parser.parse_args(argv)
     write_shards(
         arguments.out,
         arguments.first_seed,
         arguments.count,
-        Recipe(frames=arguments.frames),
+        Recipe(frames=arguments.frames, pulse_free=arguments.pulse_free),
         arguments.workers,
     )
 
