@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from hrd.capture.options import CaptureOptions
+from hrd.engine.options import PRECISIONS, TensorRtOptions
 from hrd.errors import UsageError
 from hrd.estimate.estimator import EstimatorConfig
 from hrd.face.track import TrackerConfig
@@ -54,11 +55,12 @@ class EngineConfig:
     """What turns the face's colours into a pulse signal."""
 
     name: str = "auto"
-    """auto, onnx or pos."""
+    """auto, tensorrt, onnx or pos."""
     model: str = "student"
     """student, teacher or the path of an ONNX file."""
     threads: int = 1
     """CPU threads of ONNX Runtime; the student needs one."""
+    tensorrt: TensorRtOptions = field(default_factory=TensorRtOptions)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ class Config:
 _CHOICES: Dict[str, Tuple[str, ...]] = {
     "source.own_process": ("auto", "always", "never"),
     "face.detector": ("auto", "mediapipe", "opencv"),
-    "engine.name": ("auto", "onnx", "pos"),
+    "engine.name": ("auto", "tensorrt", "onnx", "pos"),
+    "engine.tensorrt.precision": PRECISIONS,
     "log.level": ("debug", "info", "warning", "error"),
 }
 
@@ -140,6 +143,9 @@ _LIMITS: Dict[str, Tuple[float, float]] = {
     "face.tracker.deadband": (0, 0.5),
     "face.tracker.size_deadband": (0, 1),
     "engine.threads": (1, 64),
+    "engine.tensorrt.workspace_mb": (1, 4096),
+    "engine.tensorrt.deadline_s": (0.05, 1.5),
+    "engine.tensorrt.build_limit_s": (10, 86400),
     "reading.updates_hz": (0.1, 10),
     "reading.min_confidence": (0, 1),
     "reading.estimator.min_window_s": (3, 60),

@@ -79,8 +79,8 @@ class Pipeline:
         self.rate = FrameRateMeter()
         self._window = SlidingWindow(self._config.hop_frames)
         self._quality = QualityGate(self._config.quality)
-        calibration = load_calibration(engine.info.name)
-        self._estimator = HeartRateEstimator(calibration, self._config.estimator)
+        self._estimated_engine = engine.info.name
+        self._estimator = self._make_estimator()
         self._whole = WholeClip()
         # POS beside the network: it costs little, and it errs on other pictures than a network
         self._pos = PosEngine()
@@ -180,10 +180,23 @@ class Pipeline:
         self._last_crop = None
         self._estimator.reset()
 
+    def _make_estimator(self) -> HeartRateEstimator:
+        return HeartRateEstimator(load_calibration(self._estimated_engine), self._config.estimator)
+
+    def _notice_engine(self, chunk: RoiChunk) -> None:
+        """A supervised engine may have changed. Networks go on with one signal; POS and a network
+        have nothing in common, neither the wave's shape nor its calibration nor its delay."""
+        before, self._estimated_engine = self._estimated_engine, self.engine.info.name
+        if (before == "pos") != (self._estimated_engine == "pos"):
+            self._estimator = self._make_estimator()
+            self._skip_before_s = chunk.start_s
+
     def _run(self, chunk: RoiChunk) -> None:
         self._grid_end_s = chunk.start_s + len(chunk.crops) / chunk.fs_hz
         with self._timed("engine"):
             pulse = self.engine.process(chunk)
+        if self.engine.info.name != self._estimated_engine:
+            self._notice_engine(chunk)
         with self._timed("witness"):
             motion_px = movement(chunk.crops, chunk.cut, self._last_crop)
             self._estimator.push_witnesses(self._pos.process(chunk), motion_px)

@@ -63,7 +63,9 @@ def time_pipeline(
     def note(stage: str, duration_s: float) -> None:
         durations[stage].append(duration_s)
 
-    selection = open_engine(config.engine.name, config.engine.model, config.engine.threads)
+    wanted = config.engine
+    hop_frames = config.pipeline().hop_frames
+    selection = open_engine(wanted.name, wanted.model, wanted.threads, wanted.tensorrt, hop_frames)
     detector = open_detector(config.face.detector)
     pipeline = Pipeline(detector, selection.engine, config.pipeline(), timer=note)
     frames = 0

@@ -46,7 +46,10 @@ def run(args: argparse.Namespace) -> int:
 
     set_up_logging(args.log_level or "warning")
     config = effective_config(args)
-    selection = open_engine(config.engine.name, config.engine.model, config.engine.threads)
+    engine = config.engine
+    selection = open_engine(
+        engine.name, engine.model, engine.threads, engine.tensorrt, config.pipeline().hop_frames
+    )
     detector = open_detector(config.face.detector)
     failed = False
     for path in args.files:

@@ -7,10 +7,10 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
-from hrd.engine.base import Engine, EngineError, EngineInfo
+from hrd.engine.base import EngineError, EngineInfo
 from hrd.engine.card import model_path, read_facts
-from hrd.normalise import NormaliserState, normalise
-from hrd.types import CROP_PX, PulseChunk, RoiChunk
+from hrd.engine.network import NetworkEngine
+from hrd.types import CROP_PX
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ _CUDA = "CUDAExecutionProvider"
 _LOG_ERRORS_ONLY = 3
 
 
-class OnnxEngine(Engine):
+class OnnxEngine(NetworkEngine):
     """Streams chunks through an exported model, carrying its state tensors along.
 
     ``provider``: ``cpu``, ``cuda`` (an error if CUDA is not really used) or ``auto``. The session
@@ -60,6 +60,8 @@ class OnnxEngine(Engine):
         facts = read_facts(self._session.get_modelmeta().custom_metadata_map, path)
         self._states = self._check_shapes(str(path))
         self.delay_frames = facts.delay_frames
+        # every temporal layer's state holds what it looks back on, and the looks add up
+        self.history_frames = sum(shape[2] for shape in self._states.values() if len(shape) > 2)
         self.info = EngineInfo(
             name="onnx",
             model=facts.name,
@@ -70,22 +72,12 @@ class OnnxEngine(Engine):
         self._outputs = ["bvp"] + [f"next_{name}" for name in self._states]
         self.reset()
 
-    def reset(self) -> None:
-        self._normaliser = NormaliserState()
+    def forget(self) -> None:
         self._state: Dict[str, np.ndarray] = {
             name: np.zeros(shape, np.float32) for name, shape in self._states.items()
         }
 
-    def process(self, chunk: RoiChunk) -> PulseChunk:
-        frames, self._normaliser = normalise(chunk.crops, chunk.cut, self._normaliser)
-        return PulseChunk(
-            start_s=chunk.start_s - self.delay_frames / chunk.fs_hz,
-            fs_hz=chunk.fs_hz,
-            bvp=self.infer(frames),
-        )
-
     def infer(self, frames: np.ndarray) -> np.ndarray:
-        """(T, 3, 36, 36) float32 normalised frames -> (T,) float32 signal; keeps the state."""
         try:
             bvp, *states = self._session.run(self._outputs, {"frames": frames, **self._state})
         except Exception as error:

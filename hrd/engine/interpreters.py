@@ -1,0 +1,108 @@
+"""Which Python has TensorRT: on JetPack 4.6 the system's 3.6, and not the one hrd runs on."""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import os
+import shutil
+import sys
+import threading
+from dataclasses import dataclass
+from typing import List, Optional
+
+from hrd.engine.process import WorkerFailure, WorkerProcess
+from hrd.engine.worker import framing
+
+_CUDA_S = 60.0
+
+# Device nodes of NVIDIA's drivers: discrete cards, Jetsons (old, new), WSL.
+_GPU_NODES = ("/dev/nvidia[0-9]*", "/dev/nvhost-*gpu*", "/dev/nvgpu*", "/dev/nvmap", "/dev/dxg")
+
+
+def gpu_in_sight() -> bool:
+    """Whether any NVIDIA device node is here. Cheap, and touches no driver."""
+    return any(glob.glob(pattern) for pattern in _GPU_NODES)
+
+
+def candidates(python: str = "auto") -> List[str]:
+    """The interpreters to try, in order: the configured one alone, or our own if it has
+    ``tensorrt``, then the system's."""
+    if python != "auto":
+        return [os.path.expanduser(python)]
+    found: List[str] = []
+    if importlib.util.find_spec("tensorrt") is not None:
+        found.append(sys.executable)
+    for name in ("/usr/bin/python3", shutil.which("python3")):
+        if name and os.access(name, os.X_OK) and name not in found and name != sys.executable:
+            found.append(name)
+    return found
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU, as CUDA describes it, and the TensorRT that would use it."""
+
+    name: str
+    capability: str
+    total_mb: int
+    free_mb: int
+    tensorrt: str
+    python: str
+    python_version: str
+
+
+def probe(worker: WorkerProcess) -> Device:
+    """Start CUDA in the worker. Raises ``WorkerFailure`` where there is no TensorRT or no GPU."""
+    if worker.tensorrt is None:
+        raise WorkerFailure(
+            f"{worker.python} (Python {worker.python_version}) has no tensorrt: {worker.missing}",
+            framing.ABSENT,
+        )
+    try:
+        reply = worker.ask(framing.PROBE, {}, b"", framing.DEVICE, _CUDA_S, "starting CUDA")
+    except WorkerFailure as error:
+        raise WorkerFailure(
+            f"TensorRT {worker.tensorrt} of {worker.python} is of no use: {error}", error.kind
+        ) from error
+    fields = reply.fields
+    return Device(
+        name=str(fields["name"]),
+        capability=str(fields["capability"]),
+        total_mb=int(fields["total_mb"]),
+        free_mb=int(fields["free_mb"]),
+        tensorrt=worker.tensorrt,
+        python=worker.python,
+        python_version=worker.python_version,
+    )
+
+
+@dataclass(frozen=True)
+class Found:
+    """A worker with CUDA started."""
+
+    worker: WorkerProcess
+    device: Device
+
+
+def find_worker(python: str = "auto", stop: Optional[threading.Event] = None) -> Found:
+    """Start a worker under the first interpreter that has TensorRT and a GPU.
+
+    Raises ``WorkerFailure``: of kind ``absent`` if every interpreter lacks something that trying
+    again would not bring.
+    """
+    failures: List[WorkerFailure] = []
+    for name in candidates(python):
+        worker = None
+        try:
+            worker = WorkerProcess(name, stop)
+            return Found(worker, probe(worker))
+        except WorkerFailure as error:
+            if worker is not None:
+                worker.close()
+            failures.append(error)
+    if not failures:
+        raise WorkerFailure("no Python with tensorrt was found", framing.ABSENT)
+    lasting = all(failure.kind == framing.ABSENT for failure in failures)
+    kind = framing.ABSENT if lasting else framing.FAILED
+    raise WorkerFailure("; ".join(str(failure) for failure in failures), kind)

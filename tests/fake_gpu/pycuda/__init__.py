@@ -1,0 +1,1 @@
+"""Stand-in for PyCUDA: see ``tests/fake_gpu``."""
