@@ -10,7 +10,7 @@ from hrd.capture.source import FrameSource, SourceError
 
 __all__ = ["CaptureOptions", "first_camera", "hangs_alone", "open_source"]
 
-_STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
+STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
 
 def open_source(spec: str, options: CaptureOptions) -> FrameSource:
@@ -38,7 +38,7 @@ def open_source(spec: str, options: CaptureOptions) -> FrameSource:
         from hrd.capture.csi import CsiSource
 
         return CsiSource(spec, options)
-    if scheme in _STREAM_SCHEMES:
+    if scheme in STREAM_SCHEMES:
         from hrd.capture.stream import StreamSource
 
         return StreamSource(spec, options)
@@ -56,7 +56,7 @@ def hangs_alone(spec: str) -> bool:
     return bool(
         re.fullmatch(r"/dev/video\d+", spec)
         or spec.startswith(("/dev/v4l/", "v4l2://"))
-        or spec.partition("://")[0].lower() in _STREAM_SCHEMES
+        or spec.partition("://")[0].lower() in STREAM_SCHEMES
     )
 
 

@@ -16,13 +16,14 @@ from hrd.cli import (
     export,
     measure,
     run,
+    service,
     simulate,
     train,
     watch,
 )
 from hrd.errors import HrdError, UsageError
 
-_COMMANDS = (run, watch, measure, bench, doctor, config, simulate, train, export, eval)
+_COMMANDS = (run, watch, measure, bench, doctor, config, service, simulate, train, export, eval)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -366,7 +366,7 @@ class Daemon:
                 "name": engine.name,
                 "provider": engine.provider,
                 "reason": self._selection.why,
-                "fallbacks": self._fallbacks,
+                "fallbacks": self._fallbacks + self._selection.fallbacks,
             },
             "model": None
             if engine.model is None
@@ -426,9 +426,11 @@ def raise_file_limit(wanted: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
-    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if limit > soft:
+    limit = wanted if hard == resource.RLIM_INFINITY else max(soft, min(wanted, hard))
+    try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    except (OSError, ValueError):  # a service may be forbidden to
+        limit = soft
     if limit < wanted:
         logger.warning(
             "only %d files may be open here: clients beyond about %d will be refused "
@@ -439,7 +441,11 @@ def raise_file_limit(wanted: int) -> None:
 
 
 def _open_engine(config: Config) -> Selection:
-    return open_engine(config.engine.name, config.engine.model, config.engine.threads)
+    engine = config.engine
+    hop_frames = config.pipeline().hop_frames
+    return open_engine(
+        engine.name, engine.model, engine.threads, engine.tensorrt, hop_frames, live=True
+    )
 
 
 def _is_camera(spec: str) -> bool:

@@ -147,7 +147,8 @@ def _give_to_group(path: str, gid: Optional[int]) -> None:
     if gid is None:
         return
     try:
-        os.chown(path, -1, gid)
+        if os.stat(path).st_gid != gid:  # else not even asked: a service may not call chown
+            os.chown(path, -1, gid)
     except PermissionError:
         logger.warning(
             "%s keeps the group of this process: only root or a member may give it to group %d",
