@@ -42,9 +42,7 @@ class FakeGpu:
         beside.write_text(name)
         os.replace(beside, self.folder / "fault")
 
-    def interpreter(
-        self, api: str = "8.6", real: str = sys.executable, **environment: str
-    ) -> str:
+    def interpreter(self, api: str = "8.6", real: str = sys.executable, **environment: str) -> str:
         """An interpreter whose ``tensorrt`` has the interface of ``api``."""
         variables = {
             "PYTHONPATH": str(FAKES),

@@ -43,7 +43,7 @@ def _ask(request: Dict[str, Any]) -> Dict[str, Any]:
     _socket[0].write(struct.pack("<I", len(data)) + data)
     _socket[0].flush()
     size = struct.unpack("<I", _socket[0].read(4))[0]
-    return pickle.loads(_socket[0].read(size))  # type: ignore[no-any-return]
+    return pickle.loads(_socket[0].read(size))
 
 
 def _fault() -> str:
