@@ -257,6 +257,7 @@ class Daemon:
         finally:
             self._config = config
         if not same_engine:
+            self._fallbacks += self._selection.fallbacks
             self._selection.engine.close()
             self._selection = selection
         if not same_detector:
@@ -281,7 +282,7 @@ class Daemon:
             self._engine_failed_s is not None and now_s - self._engine_failed_s < _ENGINE_TRIES_S
         )
         self._engine_failed_s = now_s
-        self._fallbacks += 1
+        self._fallbacks += 1 + self._selection.fallbacks
         engine = self._config.engine
         if recently and (engine.name != "auto" or self._selection.engine.info.name == "pos"):
             raise error

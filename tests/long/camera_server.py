@@ -1,0 +1,106 @@
+"""A network camera that does what it is told: Motion JPEG over HTTP, on this machine only."""
+
+from __future__ import annotations
+
+import http.server
+import socketserver
+import threading
+import time
+from typing import Any, List, Optional
+
+import cv2
+import numpy as np
+
+from hrd.capture.open import open_source
+from hrd.capture.options import CaptureOptions
+
+FPS = 30.0
+LOOP_S = 20.0
+"""24 beats of 72 bpm: the loop has no seam in the pulse."""
+
+
+def face_pictures(size: str = "320x240", seed: int = 5) -> List[bytes]:
+    """JPEG pictures of a drawn face with a pulse of 72 bpm, 30 a second."""
+    spec = f"sim:bpm=72,variability=0,seed={seed},size={size}"
+    pictures: List[bytes] = []
+    with open_source(spec, CaptureOptions()) as source:
+        while len(pictures) < LOOP_S * FPS:
+            frame = source.read()
+            assert frame is not None
+            image = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
+            pictures.append(
+                cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 97])[1].tobytes()
+            )
+    return pictures
+
+
+class CameraServer:
+    """Sends the pictures, each at its time, to whoever connects.
+
+    ``mode``: ``face``; ``black``; ``frozen`` (the same picture again and again); ``silent`` (the
+    connection stays, nothing comes); ``slow`` (5 fps). ``unplug`` and ``plug`` end and begin its
+    being there at all.
+    """
+
+    def __init__(self, pictures: List[bytes]) -> None:
+        self._pictures = pictures
+        black = np.zeros((240, 320, 3), np.uint8)
+        self._black = cv2.imencode(".jpg", black)[1].tobytes()
+        self.mode = "face"
+        self._port = 0
+        self._server: Optional[socketserver.ThreadingTCPServer] = None
+        self._gone = threading.Event()
+        self.plug()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/"
+
+    def plug(self) -> None:
+        camera = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
+                self.end_headers()
+                try:
+                    camera._send(self.wfile)
+                except OSError:
+                    pass  # the reader has gone
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._gone = threading.Event()
+        socketserver.ThreadingTCPServer.allow_reuse_address = True
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", self._port), Handler)
+        self._server.daemon_threads = True
+        self._port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def unplug(self) -> None:
+        self._gone.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def _send(self, out: Any) -> None:
+        gone = self._gone
+        began_s = time.monotonic()
+        index = 0
+        still = self._pictures[0]
+        while not gone.wait(max(0.0, began_s + index / FPS - time.monotonic())):
+            mode, now = self.mode, index
+            index += 1
+            if mode == "silent" or (mode == "slow" and now % 6):
+                continue
+            if mode == "face" or mode == "slow":
+                still = self._pictures[now % len(self._pictures)]
+            picture = self._black if mode == "black" else still
+            head = (
+                f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+            )
+            out.write(head.encode() + picture + b"\r\n")
+            out.flush()
