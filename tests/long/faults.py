@@ -18,14 +18,14 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
 from hrd.client import Client
 from tests.gpu_help import FakeGpu, make_fake_gpu
 from tests.long.camera_server import CameraServer, face_pictures
-from tests.long.recorder import TRUE_BPM, WITHIN_BPM, Recorder, Row, keep, said
+from tests.long.recorder import TRUE_BPM, WITHIN_BPM, Message, Recorder, Row, keep, said
 from tests.socket_help import short_directory
 
 SOURCE = "sim:bpm=72,variability=0,seed=5,size=320x240"
@@ -417,13 +417,7 @@ def test_the_clock_is_set(tmp_path: Path) -> None:
             recorder.wait_for_bpm(time.monotonic())
             from_s = time.monotonic()
             offset.write_text(str(shift_s))
-            bpm = recorder.wait(
-                lambda m, shift_s=shift_s: (
-                    "bpm" in m and abs(m["time"] - time.time() - shift_s) < 60
-                ),
-                from_s,
-                "a bpm with the new time",
-            )
+            bpm = recorder.wait(shifted_by(shift_s), from_s, "a bpm with the new time")
             recorder.wait_for_bpm(bpm.at_s, count=5)
             heard = recorder.since(from_s)
             assert all("bpm" in h.message for h in heard), "the window was not touched"
@@ -437,6 +431,10 @@ def test_the_clock_is_set(tmp_path: Path) -> None:
                 published=f"bpm throughout, at most {gap_s:.1f} s apart; `time` follows the clock",
             )
             offset.write_text("0")
+
+
+def shifted_by(shift_s: float) -> Callable[[Message], bool]:
+    return lambda m: "bpm" in m and abs(m["time"] - time.time() - shift_s) < 60
 
 
 def test_descriptor_limit() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from hrd.engine.card import models_dir
 
@@ -18,7 +19,7 @@ def faulty_student(path: Path, how: str, after_chunks: int) -> Path:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    def constant(name: str, value: object, kind: object) -> onnx.TensorProto:
+    def constant(name: str, value: Any, kind: Any) -> onnx.TensorProto:
         return numpy_helper.from_array(np.array(value, kind), name)
 
     model = onnx.load(str(models_dir() / "student.onnx"))
