@@ -15,12 +15,11 @@ from typing import Callable, Iterator, Optional
 import numpy as np
 
 from hrd.engine.base import Engine
-from hrd.engine.pos import PosEngine
 from hrd.estimate.confidence import load_calibration
 from hrd.estimate.estimator import EstimatorConfig, HeartRateEstimator
+from hrd.estimate.jumps import MAX_JUMP_BPM, JumpGuard
 from hrd.estimate.whole import WholeClip
 from hrd.face.detect import FaceDetector
-from hrd.face.motion import movement
 from hrd.face.track import FaceTracker, TrackerConfig
 from hrd.quality import QualityConfig, QualityGate
 from hrd.rate import FrameRateMeter
@@ -35,6 +34,7 @@ from hrd.types import (
     State,
 )
 from hrd.window import SlidingWindow
+from hrd.witness import Witnesses
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ class PipelineConfig:
     """Samples per chunk at MODEL_FS_HZ: 30 gives one reading a second."""
     min_confidence: float = 0.8
     """No bpm below this confidence."""
+    max_jump_bpm: float = MAX_JUMP_BPM
+    """Successive readings never differ by more than this."""
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
@@ -81,10 +83,9 @@ class Pipeline:
         self._quality = QualityGate(self._config.quality)
         self._estimated_engine = engine.info.name
         self._estimator = self._make_estimator()
+        self._jumps = JumpGuard(self._config.max_jump_bpm)
         self._whole = WholeClip()
-        # POS beside the network: it costs little, and it errs on other pictures than a network
-        self._pos = PosEngine()
-        self._last_crop: Optional[np.ndarray] = None
+        self._witnesses = Witnesses()
         self._on_pulse = on_pulse
         self._timer = timer
         self._face_seen = False
@@ -176,8 +177,8 @@ class Pipeline:
 
     def _forget_signal(self) -> None:
         self.engine.reset()
-        self._pos.reset()
-        self._last_crop = None
+        self._witnesses.reset()
+        self._jumps.reset()
         self._estimator.reset()
 
     def _make_estimator(self) -> HeartRateEstimator:
@@ -198,9 +199,8 @@ class Pipeline:
         if self.engine.info.name != self._estimated_engine:
             self._notice_engine(chunk)
         with self._timed("witness"):
-            motion_px = movement(chunk.crops, chunk.cut, self._last_crop)
-            self._estimator.push_witnesses(self._pos.process(chunk), motion_px)
-            self._last_crop = chunk.crops[-1]
+            pos = pulse if self.engine.info.name == "pos" else None
+            self._estimator.push_heard(self._witnesses.hear(chunk, pos))
         # the engine's first delay_frames samples are of times before the stream began
         early = int(np.ceil((self._skip_before_s - pulse.start_s) * pulse.fs_hz - 1e-6))
         if early > 0:
@@ -242,7 +242,8 @@ class Pipeline:
             return self._refuse(time_s, State.UNSURE, reason, snr)
         if estimate is None:
             return self._judge_unread(time_s)
-        if estimate.confidence < self._config.min_confidence:
+        confident = estimate.confidence >= self._config.min_confidence
+        if not (confident and self._jumps.allows(estimate.bpm, time_s)):
             if estimate.window_s < self._config.estimator.max_window_s - self._hop_s:
                 return self._refuse(time_s, State.WARMING_UP, Reason.FILLING_WINDOW, snr)
             return self._refuse(time_s, State.UNSURE, Reason.WEAK_SIGNAL, snr)

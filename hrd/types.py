@@ -110,6 +110,22 @@ class PulseChunk:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What the pixels of a chunk say beside the engine's signal.
+
+    ``pos`` (T,) float32: the POS signal, lagging as POS does. ``motion_px`` (T, 2) float32: the
+    head's movement, crop pixels a frame. ``face_rgb`` (T, 3), ``surround`` (T,) float64: mean
+    colour of the face and green of what is beside it, continuous across cuts.
+    """
+
+    fs_hz: float
+    pos: np.ndarray
+    motion_px: np.ndarray
+    face_rgb: np.ndarray
+    surround: np.ndarray
+
+
+@dataclass(frozen=True)
 class Reading:
     """One statement about the heart rate at ``time_s`` (time of the newest frame used).
 

@@ -6,17 +6,45 @@ import numpy as np
 import pytest
 
 from hrd.errors import HrdError
+from hrd.estimate.chirp import fit_chirp
 from hrd.estimate.confidence import FEATURES, Calibration, Evidence, load_calibration
-from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator
+from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator, chroma
+from hrd.estimate.jumps import MAX_JUMP_BPM, JumpGuard
 from hrd.estimate.ridge import NEAR_BPM, RidgeTracker
 from hrd.estimate.spectrum import welch_spectrum
 from hrd.estimate.whole import WholeClip
-from hrd.types import PulseChunk
+from hrd.types import Heard, PulseChunk
 
 FS = 30.0
 CALIBRATION = Calibration((1.0,) + (0.0,) * (len(FEATURES) - 1), 0.0)
-GOOD = Evidence(0.99, 8.0, 12.0, pos_share=0.6, motion_share=0.05, motion_px=0.02)
-BAD = Evidence(0.3, -6.0, 12.0, pos_share=0.05, motion_share=0.6, motion_px=0.3)
+GOOD = Evidence(
+    mass=0.99,
+    snr_db=8.0,
+    window_s=12.0,
+    size=0.8,
+    chirp_share=0.8,
+    unsteady_bpm=0.3,
+    pos_share=0.6,
+    pos_gap_bpm=0.5,
+    motion_share=0.05,
+    motion_px=0.02,
+    surround_share=0.02,
+    chroma=0.4,
+)
+BAD = Evidence(
+    mass=0.3,
+    snr_db=-6.0,
+    window_s=12.0,
+    size=0.2,
+    chirp_share=0.1,
+    unsteady_bpm=12.0,
+    pos_share=0.05,
+    pos_gap_bpm=60.0,
+    motion_share=0.6,
+    motion_px=0.3,
+    surround_share=0.3,
+    chroma=0.9,
+)
 
 
 def beat(bpm: np.ndarray) -> np.ndarray:
@@ -115,7 +143,7 @@ def test_confidence_is_a_probability_and_grows_with_the_evidence() -> None:
     low = CALIBRATION.confidence(BAD.features())
     high = CALIBRATION.confidence(GOOD.features())
     assert 0.0 < low < 0.5 < high < 1.0
-    with pytest.raises(ValueError, match="6 features for 7"):
+    with pytest.raises(ValueError, match="12 features for 13"):
         CALIBRATION.confidence(GOOD.features()[:-1])
     assert len(GOOD.features()) == len(FEATURES)
 
@@ -123,14 +151,17 @@ def test_confidence_is_a_probability_and_grows_with_the_evidence() -> None:
 def test_witnesses_are_heard() -> None:
     t = np.arange(450) / FS
     nod = np.column_stack([np.zeros(450), np.sin(2 * np.pi * 1.5 * t)]).astype(np.float32)
+    pos = beat(np.full(450, 90.0))
+    lamp = np.sin(2 * np.pi * 1.5 * t)
+    blood = np.array([0.33, 0.77, 0.53])
+    face = 100.0 + np.outer(lamp, blood)
     seen = []
     for motion in (np.zeros((450, 2), np.float32), nod):
         estimator = HeartRateEstimator(CALIBRATION)
         for start in range(0, 450, 30):
             part = slice(start, start + 30)
-            pos = PulseChunk(start / FS, FS, beat(np.full(450, 90.0))[part])
             estimator.push(PulseChunk(start / FS, FS, beat(np.full(450, 90.0))[part]))
-            estimator.push_witnesses(pos, motion[part])
+            estimator.push_heard(Heard(FS, pos[part], motion[part], face[part], 100.0 + lamp[part]))
         estimate = estimator.estimate()
         assert estimate is not None
         assert estimate.bpm == pytest.approx(90, abs=1)
@@ -138,6 +169,10 @@ def test_witnesses_are_heard() -> None:
         seen.append(estimate.evidence)
     still, nodding = seen
     assert still.motion_share == 0.0
+    assert still.surround_share > 0.8
+    assert still.pos_gap_bpm < 1.0
+    assert still.chroma == pytest.approx((0.77 - 0.33) / (0.77 + 0.33), abs=0.02)
+    assert chroma(100.0 + np.outer(lamp, np.ones(3)), FS, 90.0) == pytest.approx(0.0, abs=1e-6)
     assert nodding.motion_share > 0.8
     assert nodding.motion_px == pytest.approx(0.7, abs=0.05)
 
@@ -153,3 +188,64 @@ def test_broken_calibration_is_one_sentence(tmp_path) -> None:
     path.write_text('{"fits": {}}')
     with pytest.raises(HrdError, match="reinstall hrd"):
         load_calibration("onnx", path)
+
+
+def test_a_running_rate_is_read_at_its_end() -> None:
+    # 0.5 bpm/s for 12 s: 74 in the middle, 77 at the end, 76.5 a second before it
+    bpm = 71.0 + 0.5 * np.arange(360) / FS
+    chirp = fit_chirp(beat(bpm), FS, 74.5, 3.0, settle_s=1.0)
+    assert chirp.middle_bpm == pytest.approx(74.0, abs=0.3)
+    assert chirp.slope_bpm_per_s == pytest.approx(0.5, abs=0.1)
+    assert chirp.end_bpm == pytest.approx(76.5, abs=0.6)
+    assert chirp.share > 0.7
+
+
+@pytest.mark.parametrize("bpm", [45.0, 72.3, 120.1, 199.9])
+def test_a_steady_rate_has_no_slope(bpm: float) -> None:
+    chirp = fit_chirp(beat(np.full(360, bpm)), FS, bpm + 1.3, 3.0, settle_s=1.0)
+    assert chirp.end_bpm == pytest.approx(bpm, abs=0.3)
+    assert abs(chirp.slope_bpm_per_s) < 0.05
+
+
+def test_noise_and_silence_have_no_slope_to_speak_of() -> None:
+    for seed in range(5):
+        chirp = fit_chirp(noise(360, seed), FS, 80.0, 3.0, settle_s=1.0)
+        assert abs(chirp.slope_bpm_per_s) < 0.7
+        assert abs(chirp.end_bpm - 80.0) <= 12.0
+    assert fit_chirp(np.zeros(360, np.float32), FS, 80.0, 3.0, settle_s=1.0).end_bpm == 80.0
+
+
+def test_readings_have_no_steps() -> None:
+    rates = [72.0, 72.1, 72.2, 72.3, 72.4]
+    read = []
+    for bpm in rates:
+        last = feed(HeartRateEstimator(CALIBRATION), beat(np.full(600, bpm)))[-1]
+        assert last is not None
+        assert last.bpm == pytest.approx(bpm, abs=0.2)
+        read.append(last.bpm)
+    assert all(0.02 < step < 0.2 for step in np.diff(read))
+
+
+def test_a_leap_is_held_back_until_three_readings_agree() -> None:
+    guard = JumpGuard()
+    assert guard.allows(70.0, 0.0)
+    assert guard.allows(70.0 + MAX_JUMP_BPM, 1.0)
+    assert not guard.allows(150.0, 2.0)
+    assert guard.allows(94.0, 3.0)  # back where it was: the leap was a slip
+    assert [guard.allows(bpm, 4.0 + k) for k, bpm in enumerate((140.0, 141.0, 139.0))] == [
+        False,
+        False,
+        True,
+    ]
+    assert guard.allows(141.0, 7.0)
+    assert not guard.allows(60.0, 8.0)
+    assert not guard.allows(180.0, 9.0)  # proofs must agree with each other
+    assert not guard.allows(60.0, 10.0)
+
+
+def test_after_a_long_silence_there_is_nothing_to_leap_from() -> None:
+    guard = JumpGuard()
+    assert guard.allows(70.0, 0.0)
+    assert guard.allows(130.0, 10.5)
+    guard.reset()
+    assert guard.allows(60.0, 11.0)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import List, Optional, Tuple
 
 import numpy as np
 
+from hrd.estimate.chirp import Chirp, fit_chirp
 from hrd.estimate.confidence import Calibration, Evidence
 from hrd.estimate.ridge import RidgeConfig, RidgeTracker
-from hrd.estimate.spectrum import peak_near_bpm, rate_score, snr_db, welch_spectrum
-from hrd.types import PulseChunk
+from hrd.estimate.spectrum import (
+    Spectrum,
+    peak_hz,
+    peak_near_bpm,
+    rate_score,
+    snr_db,
+    welch_spectrum,
+)
+from hrd.types import Heard, PulseChunk
+
+_SETTLE_S = 1.0  # the end of a chirp is the least certain place of it
+_STEADY_READINGS = 5
 
 
 @dataclass(frozen=True)
@@ -36,10 +47,10 @@ class Estimate:
 
 
 class _Recent:
-    """The newest samples of one signal."""
+    """The newest samples of one signal, (N,) or (N, C)."""
 
-    def __init__(self) -> None:
-        self.samples = np.zeros(0, np.float32)
+    def __init__(self, channels: Tuple[int, ...] = (), dtype: type = np.float32) -> None:
+        self.samples: np.ndarray = np.zeros((0,) + channels, dtype)
 
     def push(self, samples: np.ndarray, keep: int) -> None:
         self.samples = np.concatenate([self.samples, samples])[-keep:]
@@ -48,8 +59,8 @@ class _Recent:
 class HeartRateEstimator:
     """Collects PulseChunks; ``estimate`` reads the newest window of them.
 
-    Two witnesses may be heard beside the signal itself: the POS signal of the same face, and the
-    movement of the head. They never change the bpm, only the confidence in it.
+    What the witnesses say (``hrd.witness``) may be heard beside the signal itself. It never
+    changes the bpm, only the confidence in it.
     """
 
     def __init__(
@@ -60,17 +71,21 @@ class HeartRateEstimator:
     ) -> None:
         self._config = config or EstimatorConfig()
         self._calibration = calibration
-        self._ridge = RidgeTracker(ridge)
+        self._ridge_config = ridge or RidgeConfig()
+        self._ridge = RidgeTracker(self._ridge_config)
         self.reset()
 
     def reset(self) -> None:
         """Forget all signal: a new face, or a hole in the stream."""
         self._bvp = _Recent()
         self._pos = _Recent()
-        self._motion = (_Recent(), _Recent())
+        self._motion = _Recent((2,))
+        self._face = _Recent((3,), np.float64)
+        self._surround = _Recent((), np.float64)
         self._fs_hz = 0.0
         self._end_s = 0.0
         self._estimated_s: Optional[float] = None
+        self._said_bpm: List[float] = []
         self._ridge.reset()
 
     @property
@@ -86,12 +101,13 @@ class HeartRateEstimator:
         self._bvp.push(chunk.bvp, self._keep(chunk.fs_hz))
         self._end_s = chunk.start_s + len(chunk.bvp) / chunk.fs_hz
 
-    def push_witnesses(self, pos: PulseChunk, motion_px: np.ndarray) -> None:
-        """Append the same stretch's POS signal and the head's movement, (T, 2) pixels a frame."""
-        keep = self._keep(pos.fs_hz)
-        self._pos.push(pos.bvp, keep)
-        for axis, recent in enumerate(self._motion):
-            recent.push(motion_px[:, axis], keep)
+    def push_heard(self, heard: Heard) -> None:
+        """Append what else was seen in the same stretch."""
+        keep = self._keep(heard.fs_hz)
+        self._pos.push(heard.pos, keep)
+        self._motion.push(heard.motion_px, keep)
+        self._face.push(heard.face_rgb, keep)
+        self._surround.push(heard.surround, keep)
 
     def _keep(self, fs_hz: float) -> int:
         return int(round(self._config.max_window_s * fs_hz))
@@ -106,25 +122,68 @@ class HeartRateEstimator:
         step_s = 1.0 if self._estimated_s is None else max(0.0, self._end_s - self._estimated_s)
         self._estimated_s = self._end_s
         point = self._ridge.update(spectrum, step_s)
-        # the ridge says which peak, the window's own spectrum says exactly where it is
-        bpm = 0.5 * (point.bpm + peak_near_bpm(spectrum, point.bpm))
-        snr = snr_db(spectrum, bpm / 60.0)
-        speeds = [recent.samples for recent in self._motion]
-        evidence = Evidence(
-            mass=point.mass,
+        # the ridge says which peak, the window's own spectrum where it is, the chirp where it goes
+        peak_bpm = 0.5 * (point.bpm + peak_near_bpm(spectrum, point.bpm))
+        chirp = fit_chirp(
+            self._bvp.samples,
+            self._fs_hz,
+            peak_bpm,
+            self._ridge_config.independent_per_s,
+            _SETTLE_S,
+        )
+        snr = snr_db(spectrum, peak_bpm / 60.0)
+        evidence = self._weigh(peak_bpm, point.mass, snr, chirp)
+        self._said_bpm = [*self._said_bpm, peak_bpm][-_STEADY_READINGS:]
+        confidence = self._calibration.confidence(evidence.features())
+        return Estimate(chirp.end_bpm, confidence, snr, self.window_s, evidence)
+
+    def _weigh(self, bpm: float, mass: float, snr: float, chirp: Chirp) -> Evidence:
+        pos = self._spectrum(self._pos.samples)
+        surround = self._spectrum(self._surround.samples)
+        axes = [self._spectrum(self._motion.samples[:, axis]) for axis in (0, 1)]
+        speeds = self._motion.samples
+        before = self._said_bpm
+        return Evidence(
+            mass=mass,
             snr_db=snr,
             window_s=self.window_s,
-            pos_share=self._share(self._pos.samples, bpm),
-            motion_share=max(self._share(speed, bpm) for speed in speeds),
-            motion_px=float(np.sqrt(sum(speed.var() for speed in speeds if len(speed)))),
+            size=float(self._bvp.samples.std()),
+            chirp_share=chirp.share,
+            unsteady_bpm=float(np.mean([abs(bpm - one) for one in before])) if before else 10.0,
+            pos_share=_share(pos, bpm),
+            pos_gap_bpm=abs(60.0 * peak_hz(pos) - bpm) if pos is not None else 100.0,
+            motion_share=max(_share(axis, bpm) for axis in axes),
+            motion_px=float(np.sqrt(speeds.var(axis=0).sum())) if len(speeds) else 0.0,
+            surround_share=_share(surround, bpm),
+            chroma=chroma(self._face.samples, self._fs_hz, bpm),
         )
-        confidence = self._calibration.confidence(evidence.features())
-        return Estimate(bpm, confidence, snr, self.window_s, evidence)
 
-    def _share(self, samples: np.ndarray, bpm: float) -> float:
-        """Share of a signal's variance that a pulse of this rate explains; 0 for too little."""
+    def _spectrum(self, samples: np.ndarray) -> Optional[Spectrum]:
+        """Of a witness's signal; None for too little."""
         if len(samples) < self._config.min_window_s / 2.0 * self._fs_hz:
-            return 0.0
-        near = bpm + np.array([-2.0, 0.0, 2.0])
-        score, _ = rate_score(welch_spectrum(samples, self._fs_hz), near)
-        return float(score.max())
+            return None
+        return welch_spectrum(samples, self._fs_hz)
+
+
+def _share(spectrum: Optional[Spectrum], bpm: float) -> float:
+    """Share of a signal's variance that a pulse of this rate explains."""
+    if spectrum is None:
+        return 0.0
+    score, _ = rate_score(spectrum, bpm + np.array([-2.0, 0.0, 2.0]))
+    return float(score.max())
+
+
+def chroma(face_rgb: np.ndarray, fs_hz: float, bpm: float) -> float:
+    """How far red and green differ in what they do at a rate: 0 for a change of light, about 0.4
+    for blood (the dichromatic model's pulse vector), up to 1 where there is nothing but noise.
+
+    ``face_rgb``: (N, 3) mean colour of the face.
+    """
+    if len(face_rgb) < 2.0 * fs_hz:
+        return 1.0
+    x = np.arange(len(face_rgb)) - 0.5 * (len(face_rgb) - 1)
+    relative = face_rgb / np.maximum(face_rgb.mean(axis=0), 1e-6) - 1.0
+    relative = relative - np.outer(x, (x @ relative) / (x @ x))
+    wave = np.exp(-2j * np.pi * bpm / 60.0 / fs_hz * x)
+    red, green, _ = wave @ relative
+    return float(abs(green - red) / max(abs(green) + abs(red), 1e-12))

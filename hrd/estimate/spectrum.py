@@ -42,8 +42,8 @@ def welch_spectrum(bvp: np.ndarray, fs_hz: float) -> Spectrum:
     if count < 2.0 * fs_hz:
         raise ValueError(f"{count} samples at {fs_hz:g} Hz are too few: 2 s are needed")
     points = max(_GRID_POINTS, count)
-    power = np.abs(np.fft.rfft(_detrend(bvp), points)) ** 2
-    power *= 2.0 / count**2  # of a sinusoid: half its amplitude's square
+    # of a sinusoid: half its amplitude's square
+    power = np.square(np.abs(np.fft.rfft(_detrend(bvp), points))) * (2.0 / count**2)
     frequency = np.arange(len(power)) * (fs_hz / points)
     low, high = (int(np.ceil(edge * points / fs_hz)) for edge in _NOISE_BAND_HZ)
     # Parseval on the zero-padded grid: its ordinates over-count the variance by this much

@@ -79,11 +79,11 @@ def run_methods(
 ) -> Pass:
     """Push a recording through a live pipeline per engine, in step.
 
-    The pipelines publish at every confidence (``min_confidence`` 0): whoever judges them can then
-    apply any threshold. Raises ``DataError`` if there is not a single frame.
+    The pipelines publish at every confidence and every jump: whoever judges them can then apply any
+    threshold (``published``). Raises ``DataError`` if there is not a single frame.
     """
     face = _FoundFace()
-    config = replace(config, min_confidence=0.0)
+    config = replace(config, min_confidence=0.0, max_jump_bpm=np.inf)
     outputs = {method: Output() for method in engines}
     pipelines: Dict[str, Pipeline] = {}
     for method, engine in engines.items():

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 
+from hrd.estimate.jumps import JumpGuard
 from hrd.evaluation.following import following_figures
 from hrd.evaluation.metrics import (
     NEAR_BPM,
@@ -161,7 +162,7 @@ def live_figures(
     Seconds whose reference is not known (though there is a pulse) are left out.
     """
     rows = [row for row in by_second(rows) if row.reference_bpm is not None or not row.has_pulse]
-    said = [row for row in rows if _published(row, min_confidence)]
+    said = published(rows, min_confidence)
     settled = [row for row in rows if row.time_s >= SETTLED_S]
     estimates = [row for row in rows if row.bpm is not None and row.confidence is not None]
     confidence = np.array([row.confidence for row in estimates], float)
@@ -174,18 +175,16 @@ def live_figures(
         "published": len(said),
         "coverage": len(said) / len(rows) if rows else None,
         "coverage_settled": (
-            sum(_published(row, min_confidence) for row in settled) / len(settled)
-            if settled
-            else None
+            sum(row.time_s >= SETTLED_S for row in said) / len(settled) if settled else None
         ),
         "right_of_published": (
             sum(abs(_error(row)) <= NEAR_BPM for row in said) / len(said) if said else None
         ),
         "mae": float(np.mean([abs(_error(row)) for row in truth])) if truth else None,
         "bias": float(np.mean([_error(row) for row in truth])) if truth else None,
-        "first_reading_s": _first_readings(rows, min_confidence),
+        "first_reading_s": _first_readings(rows, said),
         "calibration": reliability(confidence, right),
-        "refused": _reasons(rows, min_confidence),
+        "refused": _reasons(rows, said),
     }
     recordings = len({row.recording for row in rows if row.has_pulse})
     figures["following"] = following_figures(truth, recordings, step_at_s)
@@ -194,8 +193,16 @@ def live_figures(
     return figures
 
 
-def _published(row: LiveRow, min_confidence: float) -> bool:
-    return row.bpm is not None and row.confidence is not None and row.confidence >= min_confidence
+def published(rows: Sequence[LiveRow], min_confidence: float) -> List[LiveRow]:
+    """The rows that the daemon would have published: sure enough, and not out of nowhere."""
+    guards: Dict[str, JumpGuard] = {}
+    said = []
+    for row in rows:
+        if row.bpm is None or row.confidence is None or row.confidence < min_confidence:
+            continue
+        if guards.setdefault(row.recording, JumpGuard()).allows(row.bpm, row.time_s):
+            said.append(row)
+    return said
 
 
 def _error(row: LiveRow) -> float:
@@ -203,13 +210,11 @@ def _error(row: LiveRow) -> float:
     return row.bpm - row.reference_bpm if row.reference_bpm is not None else float("inf")
 
 
-def _first_readings(rows: Sequence[LiveRow], min_confidence: float) -> Optional[Dict[str, Any]]:
+def _first_readings(rows: Sequence[LiveRow], said: Sequence[LiveRow]) -> Optional[Dict[str, Any]]:
     """Median and 95th percentile of the first published reading; clips without one: infinite."""
-    first: Dict[str, float] = {}
-    for row in rows:
-        first.setdefault(row.recording, float("inf"))
-        if _published(row, min_confidence):
-            first[row.recording] = min(first[row.recording], row.time_s)
+    first = {row.recording: float("inf") for row in rows}
+    for row in said:
+        first[row.recording] = min(first[row.recording], row.time_s)
     times_s = np.array(sorted(first.values()))
     if len(times_s) == 0:
         return None
@@ -224,10 +229,11 @@ def _first_readings(rows: Sequence[LiveRow], min_confidence: float) -> Optional[
     return found
 
 
-def _reasons(rows: Sequence[LiveRow], min_confidence: float) -> Dict[str, int]:
+def _reasons(rows: Sequence[LiveRow], said: Sequence[LiveRow]) -> Dict[str, int]:
     counts: Dict[str, int] = {}
+    told = {id(row) for row in said}
     for row in rows:
-        if _published(row, min_confidence):
+        if id(row) in told:
             continue
         reason = row.reason if row.reason is not None else "LOW_CONFIDENCE"
         counts[reason] = counts.get(reason, 0) + 1

@@ -20,15 +20,14 @@ import numpy as np
 from tqdm import tqdm
 
 from hrd.engine.base import Engine
-from hrd.engine.pos import PosEngine
 from hrd.engine.select import open_engine
 from hrd.errors import HrdError
 from hrd.estimate.confidence import FEATURES, Calibration
 from hrd.estimate.estimator import HeartRateEstimator
 from hrd.estimate.ridge import NEAR_BPM
-from hrd.face.motion import movement
 from hrd.train.shards import ShardSet, open_shards
 from hrd.types import MODEL_FS_HZ, PulseChunk, RoiChunk
+from hrd.witness import Witnesses
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ def collect(shards: ShardSet, engine: Engine, progress: bool = True) -> Samples:
     for index in tqdm(range(len(shards)), unit="clip", disable=not progress, file=sys.stderr):
         estimator = HeartRateEstimator(flat)
         engine.reset()
-        pos = PosEngine()
+        witnesses = Witnesses()
         crops = shards.crops(index)
         cut = np.asarray(shards.cut[index])
         truth = np.asarray(shards.bpm[index])
@@ -66,8 +65,7 @@ def collect(shards: ShardSet, engine: Engine, progress: bool = True) -> Samples:
             stop = min(start + HOP_FRAMES, len(crops))
             chunk = RoiChunk(start / MODEL_FS_HZ, MODEL_FS_HZ, crops[start:stop], cut[start:stop])
             pulse = engine.process(chunk)
-            last = crops[start - 1] if start else None
-            estimator.push_witnesses(pos.process(chunk), movement(chunk.crops, chunk.cut, last))
+            estimator.push_heard(witnesses.hear(chunk))
             early = max(0, engine.delay_frames - start)
             estimator.push(
                 PulseChunk(pulse.start_s + early / MODEL_FS_HZ, MODEL_FS_HZ, pulse.bvp[early:])
