@@ -112,7 +112,7 @@ def test_the_table_of_make_check_tensorrt_leaves_out_nothing() -> None:
     }
     # names asked for as text: hasattr(engine, "num_io_tensors")
     used |= {
-        node.args[1].value
+        str(node.args[1].value)
         for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)

@@ -10,6 +10,7 @@ from typing import List, Optional
 from hrd import __version__
 from hrd.cli import (
     bench,
+    build_engine,
     config,
     doctor,
     eval,
@@ -23,7 +24,20 @@ from hrd.cli import (
 )
 from hrd.errors import HrdError, UsageError
 
-_COMMANDS = (run, watch, measure, bench, doctor, config, service, simulate, train, export, eval)
+_COMMANDS = (
+    run,
+    watch,
+    measure,
+    bench,
+    doctor,
+    config,
+    service,
+    build_engine,
+    simulate,
+    train,
+    export,
+    eval,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -80,9 +80,10 @@ class WorkerProcess:
         self._out = self._process.stdout.fileno()
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
-        threading.Thread(
+        self._listener = threading.Thread(
             target=_listen, args=(self._process.stderr, self._said), name="hrd-worker", daemon=True
-        ).start()
+        )
+        self._listener.start()
         try:
             hello = self._converse(b"", 0, framing.HELLO, _HELLO_S, None, "starting it")
         except WorkerFailure:
@@ -214,6 +215,7 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self._kill()
             return f"the TensorRT worker closed its pipe ({what})"
+        self._listener.join(_GRACE_S)  # its last words
         if code < 0:
             try:
                 name = signal.Signals(-code).name
