@@ -179,7 +179,7 @@ def load_config(path: Optional[Union[str, Path]] = None) -> Config:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"the config {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # bad TOML and bad UTF-8 are ValueErrors
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     return from_table(table, str(path))
 
@@ -258,7 +258,10 @@ def _checked(hint: Any, value: Any, key: str, where: str) -> Any:
         hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
     right = isinstance(value, hint) and not (hint is not bool and isinstance(value, bool))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value, right = float(value), True
+        try:
+            value, right = float(value), True
+        except OverflowError:
+            right = False
     if not right:
         raise UsageError(f"{where}: {key} must be {_WORDS[hint]}, not {_show(value)}")
     choices = _CHOICES.get(key)
@@ -274,7 +277,10 @@ def _checked(hint: Any, value: Any, key: str, where: str) -> Any:
 
 
 def _show(value: Any) -> str:
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str)
+    except ValueError:  # Python prints no whole number of more than 4,300 digits
+        text = "a very long number"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

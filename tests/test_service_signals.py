@@ -11,31 +11,27 @@ from typing import List
 import pytest
 
 _CODE = """
-import sys, time, ctypes, threading
+import ctypes, sys
 from hrd.service.signals import Signals
 
 with Signals(reload=True) as signals:
     signals.on_hang = lambda: print("letting go", flush=True)
     print("ready", flush=True)
     if sys.argv[1] == "hang":
-        # in C, where Python's handlers are not run: pthread_join(3) goes on after a signal
-        other = next(t.ident for t in threading.enumerate() if t.name == "for-ever")
-        ctypes.CDLL(None).pthread_join(ctypes.c_ulong(other), None)
+        # in C, where Python's handlers are not run: pthread_mutex_lock(3) goes on after a signal
+        libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+        libc.pthread_mutex_lock(mutex)
+        libc.pthread_mutex_lock(mutex)
     while not signals.stop.wait(0.05):
         if signals.take_reload():
             print("reload", flush=True)
 print("ended", flush=True)
 """
 
-_FOR_EVER = """
-import threading, time
-threading.Thread(target=time.sleep, args=(600,), name="for-ever", daemon=True).start()
-"""
-
 
 def run(how: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", _FOR_EVER + _CODE, how],
+        [sys.executable, "-c", _CODE, how],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -10,18 +10,20 @@ import re
 import stat
 import struct
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from hrd.capture.source import SourceError
 
 # <linux/videodev2.h>; the same numbers on x86-64 and aarch64
 _VIDIOC_QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability), 104 bytes
+_VIDIOC_ENUM_FMT = 0xC0405602  # _IOWR('V', 2, struct v4l2_fmtdesc), 64 bytes
 _VIDIOC_REQBUFS = 0xC0145608  # _IOWR('V', 8, struct v4l2_requestbuffers), 20 bytes
 _CAP_VIDEO_CAPTURE = 0x00000001
 _CAP_VIDEO_CAPTURE_MPLANE = 0x00001000
 _CAP_STREAMING = 0x04000000
 _CAP_DEVICE_CAPS = 0x80000000
 _BUF_TYPE_VIDEO_CAPTURE = 1
+_MAX_FORMATS = 64
 _MEMORY_MMAP = 1
 
 TEGRA_DRIVER = "tegra-video"
@@ -56,6 +58,42 @@ def query_capability(fd: int) -> Capability:
     answer = bytearray(104)
     fcntl.ioctl(fd, _VIDIOC_QUERYCAP, answer, True)
     return parse_capability(bytes(answer))
+
+
+@dataclass(frozen=True)
+class Description:
+    """A device as ``hrd doctor`` shows it. ``formats``: their four letters, as the driver lists
+    them."""
+
+    driver: str
+    card: str
+    captures: bool
+    formats: Tuple[str, ...]
+
+
+def describe(path: str) -> Description:
+    """Ask a device what it is and offers; raises ``OSError``."""
+    fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        capability = query_capability(fd)
+        formats = query_formats(fd) if capability.captures else ()
+        return Description(capability.driver, capability.card, capability.captures, formats)
+    finally:
+        os.close(fd)
+
+
+def query_formats(fd: int) -> Tuple[str, ...]:
+    """The pixel formats of an open device, as YUYV or MJPG."""
+    formats: List[str] = []
+    for index in range(_MAX_FORMATS):
+        answer = bytearray(64)
+        struct.pack_into("=II", answer, 0, index, _BUF_TYPE_VIDEO_CAPTURE)
+        try:
+            fcntl.ioctl(fd, _VIDIOC_ENUM_FMT, answer, True)
+        except OSError:  # EINVAL: that was the last
+            break
+        formats.append(answer[44:48].decode("ascii", "replace"))
+    return tuple(formats)
 
 
 def _check_idle(fd: int) -> None:

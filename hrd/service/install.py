@@ -121,14 +121,10 @@ def install(host: Host, options: Options, say: Say, dry_run: bool = False) -> No
     why = unreadable_by_service(own_paths())
     if why is not None:
         raise HrdError(why)
-    command = [*own_command(), "run", "--persist"]
-    network = needed_network(_installed_config(host))
-    service = render(
-        (units_dir() / SERVICE).read_text(encoding="utf-8"),
-        command,
-        [name for name in _GPU_GROUPS if host.has_group(name)],
-        network,
-    )
+    config = _installed_config(host)
+    network = needed_network(config)
+    command = _command()
+    service = _service(host, config)
     socket_unit = (units_dir() / SOCKET).read_text(encoding="utf-8")
     run = host.run
     changed = _differs(host, UNITS / SERVICE, service)
@@ -196,6 +192,24 @@ def install(host: Host, options: Options, say: Say, dry_run: bool = False) -> No
             )
         )
     _take(steps, say, dry_run)
+
+
+def up_to_date(host: Host, config: Config) -> bool:
+    """Whether the installed unit is the one that ``install`` would write for this config."""
+    return not _differs(host, UNITS / SERVICE, _service(host, config))
+
+
+def _command() -> List[str]:
+    return [*own_command(), "run", "--persist"]
+
+
+def _service(host: Host, config: Config) -> str:
+    return render(
+        (units_dir() / SERVICE).read_text(encoding="utf-8"),
+        _command(),
+        [name for name in _GPU_GROUPS if host.has_group(name)],
+        needed_network(config),
+    )
 
 
 def uninstall(host: Host, options: Options, say: Say, dry_run: bool = False) -> None:

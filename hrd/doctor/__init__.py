@@ -1,0 +1,45 @@
+"""``hrd doctor``: what works on this machine, and what to do about the rest."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator, List, Tuple
+
+from hrd.config import Config
+from hrd.doctor import camera, machine, service, software
+from hrd.doctor.finding import Finding, Verdict
+from hrd.errors import HrdError
+
+__all__ = ["Finding", "Verdict", "examine"]
+
+Check = Callable[[Config], List[Finding]]
+
+CHECKS: Tuple[Tuple[str, Check], ...] = (
+    ("python", software.python),
+    ("packages", software.packages),
+    ("opencv", software.opencv),
+    ("face", software.face),
+    ("models", software.models),
+    ("engine", software.engine),
+    ("gpu", software.gpu),
+    ("camera", camera.cameras),
+    ("gstreamer", camera.gstreamer),
+    ("power", machine.power),
+    ("clocks", machine.clocks),
+    ("memory", machine.memory),
+    ("disk", machine.disk),
+    ("groups", service.groups),
+    ("socket", service.socket_file),
+    ("service", service.unit),
+    ("daemon", service.daemon),
+)
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    """Look at everything, one finding after another. Never raises: a fault is a finding."""
+    for topic, check in CHECKS:
+        try:
+            yield from check(config)
+        except HrdError as error:
+            yield Finding(topic, Verdict.FAIL, str(error))
+        except Exception as error:  # a check that breaks must not hide the ones after it
+            yield Finding(topic, Verdict.FAIL, f"cannot be checked: {error!r}")
