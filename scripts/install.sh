@@ -59,6 +59,7 @@ if [ -n "$torch" ]; then
     packages=("$torch")
 fi
 say "Python packages (a few minutes the first time)"
+# shellcheck disable=SC2086
 "$venv/bin/python" -m pip install $quiet --disable-pip-version-check -e ".[$extras]" \
     ${packages[@]+"${packages[@]}"}
 "$venv/bin/python" -m pip check
