@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import List, Optional
 
 import numpy as np
@@ -7,7 +8,16 @@ import pytest
 
 from hrd.errors import HrdError
 from hrd.estimate.chirp import fit_chirp
-from hrd.estimate.confidence import FEATURES, Calibration, Evidence, load_calibration
+from hrd.estimate.confidence import (
+    FEATURES,
+    Calibration,
+    Evidence,
+    expand,
+    from_json,
+    load_calibration,
+    pairs,
+    to_json,
+)
 from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator, chroma
 from hrd.estimate.jumps import MAX_JUMP_BPM, JumpGuard
 from hrd.estimate.ridge import NEAR_BPM, RidgeTracker
@@ -16,7 +26,13 @@ from hrd.estimate.whole import WholeClip
 from hrd.types import Heard, PulseChunk
 
 FS = 30.0
-CALIBRATION = Calibration((1.0,) + (0.0,) * (len(FEATURES) - 1), 0.0)
+COUNT = len(FEATURES)
+CALIBRATION = Calibration(  # listens to the ridge filter's own probability alone
+    np.zeros(COUNT),
+    np.full(COUNT, 3.0),
+    np.array([3.0] + [0.0] * (COUNT - 1 + COUNT * (COUNT + 1) // 2)),
+    0.0,
+)
 GOOD = Evidence(
     mass=0.99,
     snr_db=8.0,
@@ -143,7 +159,7 @@ def test_confidence_is_a_probability_and_grows_with_the_evidence() -> None:
     low = CALIBRATION.confidence(BAD.features())
     high = CALIBRATION.confidence(GOOD.features())
     assert 0.0 < low < 0.5 < high < 1.0
-    with pytest.raises(ValueError, match="12 features for 13"):
+    with pytest.raises(ValueError, match="12 features for a calibration of 13"):
         CALIBRATION.confidence(GOOD.features()[:-1])
     assert len(GOOD.features()) == len(FEATURES)
 
@@ -181,6 +197,25 @@ def test_fitted_calibration_loads_for_every_engine() -> None:
     for engine in ("onnx", "pos", "tensorrt"):
         fit = load_calibration(engine)
         assert fit.confidence(GOOD.features()) > fit.confidence(BAD.features())
+
+
+def test_a_calibration_survives_its_json() -> None:
+    rng = np.random.default_rng(5)
+    terms = COUNT + len(pairs())
+    fit = Calibration(rng.normal(size=COUNT), rng.uniform(1, 2, COUNT), rng.normal(size=terms), 0.3)
+    again = from_json(json.loads(json.dumps(to_json(fit))))
+    for evidence in (GOOD, BAD):
+        features = evidence.features()
+        assert again.confidence(features) == pytest.approx(fit.confidence(features), abs=1e-3)
+
+
+def test_products_are_of_standardised_features() -> None:
+    mean, spread = np.arange(COUNT, dtype=float), np.full(COUNT, 2.0)
+    terms = expand((mean + 2.0 * spread)[None], mean, spread)[0]
+    np.testing.assert_allclose(terms[:COUNT], 2.0)
+    np.testing.assert_allclose(terms[COUNT:], 4.0)
+    far = expand((mean + 100.0 * spread)[None], mean, spread)[0]
+    np.testing.assert_allclose(far[COUNT:], 9.0)
 
 
 def test_broken_calibration_is_one_sentence(tmp_path) -> None:

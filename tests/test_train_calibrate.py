@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 
 from hrd.errors import HrdError
-from hrd.estimate.confidence import FEATURES
-from hrd.train.calibrate import Samples, expected_calibration_error, fit, fit_logistic
+from hrd.estimate.confidence import FEATURES, from_json
+from hrd.train.calibrate import (
+    Samples,
+    expected_calibration_error,
+    fit,
+    fit_logistic,
+    join,
+)
 
 
 def made_up(count: int = 4000) -> Samples:
@@ -44,9 +50,18 @@ def test_calibration_error_of_the_right_and_of_the_boastful() -> None:
 
 def test_fit_tells_how_it_does_on_clips_it_has_not_seen() -> None:
     result = fit(made_up(), 0.8)
-    assert set(result["coefficients"]) == set(FEATURES)
-    assert result["coefficients"]["mass_logit"] > 5 * abs(result["coefficients"]["snr_db"])
+    assert set(result["features"]) == set(FEATURES)
+    found = {name: one["coefficient"] for name, one in result["features"].items()}
+    assert found["mass_logit"] > 5 * abs(found["snr_db"])
+    assert from_json(result).confidence((3.0,) + (0.0,) * (len(FEATURES) - 1)) > 0.8
     held_out = result["held_out"]
     assert 0.7 < held_out["right_of_published"] < 1.0
     assert 0.0 < held_out["published"] < 1.0
     assert held_out["ece"] < 0.2
+
+
+def test_joined_sets_keep_their_clips_apart() -> None:
+    one, other = made_up(40), made_up(80)
+    both = join([one, other])
+    assert len(both.x) == 120
+    assert len(np.unique(both.clip)) == 4 + 8

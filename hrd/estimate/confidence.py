@@ -1,6 +1,7 @@
 """Confidence: the calibrated probability that a reading is within 5 bpm of the truth.
 
-A logistic model over a few features of the estimate. Its coefficients are fitted by
+A logistic model over a few features of the estimate and their products: what one witness says
+counts differently by what another says. Its coefficients are fitted by
 ``python -m hrd.train.calibrate`` on simulated video and stored, with that recipe, in
 ``confidence.json`` beside this file.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
@@ -33,20 +34,43 @@ FEATURES = (
 )
 """Names of the features, in the order of the coefficients."""
 
+_CLIP = 3.0  # beyond three spreads a feature says nothing more, and its square must not
+
+
+def expand(features: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """(N, F) features -> (N, F + F (F + 1) / 2): standardised, clipped to +-3, and all products of
+    two (each with itself as well), in the order of ``pairs``."""
+    z = np.clip((features - mean) / spread, -_CLIP, _CLIP)
+    first, second = np.triu_indices(z.shape[1])
+    return np.hstack([z, z[:, first] * z[:, second]])
+
+
+def pairs() -> List[Tuple[str, str]]:
+    """Names of the products that ``expand`` appends."""
+    first, second = np.triu_indices(len(FEATURES))
+    return [(FEATURES[i], FEATURES[j]) for i, j in zip(first, second)]
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """``coefficients`` for FEATURES and an ``intercept``, per kind of engine."""
+    """``mean``, ``spread`` (F,) of FEATURES, ``coefficients`` of ``expand`` and ``intercept``."""
 
-    coefficients: Tuple[float, ...]
+    mean: np.ndarray
+    spread: np.ndarray
+    coefficients: np.ndarray
     intercept: float
 
     def confidence(self, features: Tuple[float, ...]) -> float:
         """Probability 0..1 from features in the order of FEATURES."""
-        if len(features) != len(self.coefficients):
-            raise ValueError(f"{len(features)} features for {len(self.coefficients)} coefficients")
-        z = self.intercept + float(np.dot(self.coefficients, features))
-        return float(1.0 / (1.0 + np.exp(-np.clip(z, -30.0, 30.0))))
+        if len(features) != len(self.mean):
+            raise ValueError(f"{len(features)} features for a calibration of {len(self.mean)}")
+        terms = expand(np.array([features]), self.mean, self.spread)
+        return float(self.confidences(terms)[0])
+
+    def confidences(self, terms: np.ndarray) -> np.ndarray:
+        """(N, K) of ``expand`` -> (N,) probabilities."""
+        logit = terms @ self.coefficients + self.intercept
+        return 1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0)))
 
 
 @dataclass(frozen=True)
@@ -108,18 +132,44 @@ def _logit(share: float, low: float, high: float) -> float:
 _FITTED = Path(__file__).with_name("confidence.json")
 
 
+def to_json(calibration: Calibration) -> Dict[str, Any]:
+    """As ``confidence.json`` holds a fit: every number under the name of what it belongs to."""
+    count = len(FEATURES)
+    return {
+        "intercept": round(calibration.intercept, 5),
+        "features": {
+            name: {
+                "mean": round(float(calibration.mean[k]), 5),
+                "spread": round(float(calibration.spread[k]), 5),
+                "coefficient": round(float(calibration.coefficients[k]), 5),
+            }
+            for k, name in enumerate(FEATURES)
+        },
+        "products": {
+            f"{one} * {other}": round(float(value), 5)
+            for (one, other), value in zip(pairs(), calibration.coefficients[count:])
+        },
+    }
+
+
+def from_json(fit: Dict[str, Any]) -> Calibration:
+    """The reverse of ``to_json``; ``KeyError`` or ``TypeError`` if anything is missing."""
+    features = [fit["features"][name] for name in FEATURES]
+    products = [fit["products"][f"{one} * {other}"] for one, other in pairs()]
+    return Calibration(
+        mean=np.array([float(one["mean"]) for one in features]),
+        spread=np.array([float(one["spread"]) for one in features]),
+        coefficients=np.array([float(one["coefficient"]) for one in features] + products, float),
+        intercept=float(fit["intercept"]),
+    )
+
+
 def load_calibration(engine: str, path: Path = _FITTED) -> Calibration:
     """The fitted calibration for an engine's name (``pos``; every network shares ``network``)."""
     try:
-        fits: Dict[str, Dict[str, object]] = json.loads(path.read_text(encoding="utf-8"))["fits"]
-        fit = fits["pos" if engine == "pos" else "network"]
-        coefficients = fit["coefficients"]
-        assert isinstance(coefficients, dict)
-        return Calibration(
-            tuple(float(coefficients[name]) for name in FEATURES),
-            float(fit["intercept"]),  # type: ignore[arg-type]
-        )
-    except (OSError, ValueError, KeyError, AssertionError) as error:
+        fits = json.loads(path.read_text(encoding="utf-8"))["fits"]
+        return from_json(fits["pos" if engine == "pos" else "network"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise HrdError(
             f"the confidence calibration {path} cannot be read ({error}); reinstall hrd"
         ) from error

@@ -2,7 +2,7 @@
 
 Runs an engine and the live estimator over simulated clips (pulse-free ones included: any bpm for
 them is wrong), second by second, and fits a logistic regression to what came out. How well it
-does is told by two-fold cross-validation over clips. Run
+does is told by cross-validation over clips. Run
 ``python -m hrd.train.calibrate --shards DIR`` on clips that no network was trained on.
 """
 
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from hrd.engine.base import Engine
 from hrd.engine.select import open_engine
 from hrd.errors import HrdError
-from hrd.estimate.confidence import FEATURES, Calibration
+from hrd.estimate.confidence import FEATURES, Calibration, expand, to_json
 from hrd.estimate.estimator import HeartRateEstimator
 from hrd.estimate.ridge import NEAR_BPM
 from hrd.train.shards import ShardSet, open_shards
@@ -32,6 +32,9 @@ from hrd.witness import Witnesses
 logger = logging.getLogger(__name__)
 
 HOP_FRAMES = 30
+
+RIDGE = 20.0
+"""Penalty on a standardised coefficient, in readings: products of features are many."""
 
 PULSE_FREE_SHARE = 0.2
 """How often the detector is taken to see a face without a pulse (a photograph, a screen)."""
@@ -53,7 +56,7 @@ def collect(shards: ShardSet, engine: Engine, progress: bool = True) -> Samples:
     x: List[Tuple[float, ...]] = []
     right: List[bool] = []
     clip: List[int] = []
-    flat = Calibration((0.0,) * len(FEATURES), 0.0)
+    flat = _flat()
     for index in tqdm(range(len(shards)), unit="clip", disable=not progress, file=sys.stderr):
         estimator = HeartRateEstimator(flat)
         engine.reset()
@@ -83,6 +86,20 @@ def collect(shards: ShardSet, engine: Engine, progress: bool = True) -> Samples:
         raise HrdError("no clip gave a single estimate; they must be longer than 6 s")
     places = np.array(clip)
     return Samples(np.array(x), np.array(right), places, np.asarray(shards.has_pulse, bool)[places])
+
+
+def _flat() -> Calibration:
+    """Says one half of everything: while features are collected nobody listens."""
+    count = len(FEATURES)
+    terms = count + count * (count + 1) // 2
+    return Calibration(np.zeros(count), np.ones(count), np.zeros(terms), 0.0)
+
+
+def fit_calibration(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Calibration:
+    """A calibration of features (N, F), by weighted, ridge-penalised logistic regression."""
+    mean, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    coefficients, intercept = fit_logistic(expand(x, mean, spread), y, weight, RIDGE)
+    return Calibration(mean, spread, coefficients, intercept)
 
 
 def fit_logistic(
@@ -132,36 +149,52 @@ def _weights(alive: np.ndarray) -> np.ndarray:
     return weight
 
 
+FOLDS = 5
+
+
 def fit(samples: Samples, min_confidence: float) -> Dict[str, Any]:
-    """Fit on all clips; report on each half what a fit on the other half says of it."""
+    """Fit on all clips; report on each fifth what a fit on the others says of it."""
     weight = _weights(samples.alive)
-    coefficients, intercept = fit_logistic(samples.x, samples.right, weight)
     right = samples.right
     p = np.zeros(len(right))
-    for half in (0, 1):
-        held_out = samples.clip % 2 == half
-        other, offset = fit_logistic(samples.x[~held_out], right[~held_out], weight[~held_out])
-        p[held_out] = 1.0 / (1.0 + np.exp(-(samples.x[held_out] @ other + offset)))
+    for fold in range(FOLDS):
+        held_out = samples.clip % FOLDS == fold
+        if not held_out.any():
+            continue
+        others = fit_calibration(samples.x[~held_out], right[~held_out], weight[~held_out])
+        p[held_out] = others.confidences(expand(samples.x[held_out], others.mean, others.spread))
     said = p >= min_confidence
-    return {
-        "intercept": round(intercept, 5),
-        "coefficients": {name: round(float(c), 5) for name, c in zip(FEATURES, coefficients)},
-        "held_out": {
-            "readings": int(len(right)),
-            "right": round(float(right.mean()), 4),
-            "ece": round(expected_calibration_error(p, right), 4),
-            "min_confidence": min_confidence,
-            "published": round(float(said.mean()), 4),
-            "right_of_published": round(float(right[said].mean()), 4) if said.any() else None,
-            "published_without_pulse": round(float(said[~samples.alive].mean()), 4),
-        },
+    fitted = to_json(fit_calibration(samples.x, right, weight))
+    fitted["held_out"] = {
+        "readings": int(len(right)),
+        "right": round(float(right.mean()), 4),
+        "ece": round(expected_calibration_error(p, right), 4),
+        "min_confidence": min_confidence,
+        "published": round(float(said.mean()), 4),
+        "right_of_published": round(float(right[said].mean()), 4) if said.any() else None,
+        "published_with_pulse": round(float(said[samples.alive].mean()), 4),
+        "published_without_pulse": round(float(said[~samples.alive].mean()), 4),
     }
+    return fitted
+
+
+def join(parts: Sequence[Samples]) -> Samples:
+    """Several sets of clips as one."""
+    offsets = np.cumsum([0] + [int(part.clip.max()) + 1 for part in parts])
+    return Samples(
+        np.concatenate([part.x for part in parts]),
+        np.concatenate([part.right for part in parts]),
+        np.concatenate([part.clip + offset for part, offset in zip(parts, offsets)]),
+        np.concatenate([part.alive for part in parts]),
+    )
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m hrd.train.calibrate")
-    parser.add_argument("--shards", type=Path, required=True, help="clips of hrd.train.shards")
+    parser.add_argument(
+        "--shards", type=Path, required=True, nargs="+", help="folders of clips of hrd.train.shards"
+    )
     parser.add_argument("--model", default="student", help="student, teacher or a path")
     parser.add_argument("--min-confidence", type=float, default=0.8, help="threshold reported on")
     parser.add_argument(
@@ -170,21 +203,28 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         default=Path(__file__).resolve().parent.parent / "estimate" / "confidence.json",
     )
     args = parser.parse_args(argv)
-    shards = open_shards(args.shards)
+    sets = [open_shards(folder) for folder in args.shards]
     fits = {}
     for name, engine in (
         ("network", open_engine("onnx", args.model).engine),
         ("pos", open_engine("pos").engine),
     ):
-        fits[name] = fit(collect(shards, engine), args.min_confidence)
-        print(name, json.dumps(fits[name]))
+        samples = join([collect(shards, engine) for shards in sets])
+        fits[name] = fit(samples, args.min_confidence)
+        print(name, json.dumps(fits[name]["held_out"]))
     result = {
-        "version": 1,
+        "version": 2,
         "recipe": (
-            f"python -m hrd.train.calibrate on {len(shards)} simulated clips of "
-            f"{shards.frames / MODEL_FS_HZ:.0f} s, seeds from {int(shards.seed[0])}, "
-            f"model {args.model}; logistic regression, pulse-free seconds weighed as "
-            f"{PULSE_FREE_SHARE:g} of all; held_out: two-fold cross-validation over clips"
+            f"python -m hrd.train.calibrate on {sum(len(one) for one in sets)} simulated clips ("
+            + "; ".join(
+                f"{len(one)} of {one.frames / MODEL_FS_HZ:.0f} s, "
+                f"{int((~np.asarray(one.has_pulse, bool)).sum())} without a pulse, "
+                f"seeds from {int(one.seed[0])}"
+                for one in sets
+            )
+            + f"), model {Path(args.model).stem}; logistic regression on features and their "
+            f"products, ridge {RIDGE:g}, pulse-free seconds weighed as {PULSE_FREE_SHARE:g} of "
+            f"all; held_out: {FOLDS}-fold cross-validation over clips"
         ),
         "fits": fits,
     }
