@@ -8,7 +8,7 @@ SOURCE ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lint format types quick clean
+.PHONY: help install run test check lint format types quick clean check-tensorrt prove-tensorrt
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ types: $(STAMP)  ## static types
 format: $(STAMP)  ## rewrite the code in the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+check-tensorrt: $(STAMP)  ## hold what the TensorRT worker uses against real wheels (1.1 GB of downloads)
+	@$(BIN)/python scripts/check_tensorrt.py || [ $$? = 77 ]
+
+prove-tensorrt: $(STAMP)  ## on a machine with an NVIDIA GPU: build, run, compare, time, measure, kill
+	@$(BIN)/python scripts/prove_tensorrt.py $(ARGS)
 
 clean:  ## remove everything that make has made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -11,8 +11,12 @@ import numpy as np
 from hrd.bench.timing import Percentiles, percentiles
 from hrd.engine.base import Engine, EngineError
 from hrd.engine.card import NAMES, models_dir
+from hrd.engine.interpreters import gpu_in_sight
+from hrd.engine.network import NetworkEngine
 from hrd.engine.onnx import OnnxEngine
+from hrd.engine.options import TensorRtOptions
 from hrd.engine.pos import PosEngine
+from hrd.engine.tensorrt import TensorRtEngine, TensorRtFacts, open_tensorrt
 from hrd.types import CROP_PX, MODEL_FS_HZ, RoiChunk
 
 _WARM_UP_CHUNKS = 5
@@ -22,7 +26,8 @@ _MIN_CHUNKS = 5
 @dataclass(frozen=True)
 class ModelTiming:
     """One model on one engine. ``network``: the network alone, per chunk; ``whole``: with the
-    normalisation of its input. For an engine without a network the two are the same."""
+    normalisation of its input. For an engine without a network the two are the same.
+    ``tensorrt``: what else there is to say of a TensorRT engine."""
 
     name: str
     engine: str
@@ -32,6 +37,7 @@ class ModelTiming:
     chunk_frames: int
     network: Percentiles
     whole: Percentiles
+    tensorrt: Optional[TensorRtFacts] = None
 
     @property
     def s_per_chunk(self) -> float:
@@ -48,10 +54,13 @@ def time_models(
     chunk_frames: int,
     threads: int,
     on_model: Optional[Callable[[str], None]] = None,
+    tensorrt: Optional[TensorRtOptions] = None,
+    build: bool = False,
 ) -> List[ModelTiming]:
     """Time each for about ``seconds``. Models are timed in turns, so that a machine whose speed
-    drifts does not favour one of them."""
-    engines = list(_engines(threads))
+    drifts does not favour one of them. TensorRT engines that are not built yet are built if
+    ``build``, else left out."""
+    engines = list(_engines(threads, chunk_frames, tensorrt or TensorRtOptions(), build))
     runs: List[Tuple[Engine, List[float], List[float]]] = [(e, [], []) for _, e in engines]
     chunk = _chunk(chunk_frames)
     frames = np.random.default_rng(1).standard_normal((chunk_frames, 3, CROP_PX, CROP_PX))
@@ -77,6 +86,7 @@ def time_models(
                 chunk_frames=chunk_frames,
                 network=percentiles(network_s or whole_s),
                 whole=percentiles(whole_s),
+                tensorrt=engine.facts if isinstance(engine, TensorRtEngine) else None,
             )
         )
         engine.close()
@@ -95,7 +105,7 @@ def _time_one(
     count = 0
     while count < _MIN_CHUNKS or time.perf_counter() < end_s:
         start_s = time.perf_counter()
-        if isinstance(engine, OnnxEngine):
+        if isinstance(engine, NetworkEngine):
             engine.infer(frames)
             network_s.append(time.perf_counter() - start_s)
             start_s = time.perf_counter()
@@ -104,7 +114,9 @@ def _time_one(
         count += 1
 
 
-def _engines(threads: int) -> Iterator[Tuple[str, Engine]]:
+def _engines(
+    threads: int, chunk_frames: int, tensorrt: TensorRtOptions, build: bool
+) -> Iterator[Tuple[str, Engine]]:
     for name in NAMES:
         if not (models_dir() / f"{name}.onnx").is_file():
             continue
@@ -113,6 +125,13 @@ def _engines(threads: int) -> Iterator[Tuple[str, Engine]]:
             yield name, OnnxEngine(name, provider="cuda", threads=threads)
         except EngineError:
             pass  # no CUDA here: nothing to time
+        if not build and tensorrt.python == "auto" and not gpu_in_sight():
+            continue
+        try:
+            yield name, open_tensorrt(name, tensorrt, chunk_frames, may_build=build)
+        except EngineError:
+            if build:
+                raise  # it was asked for
     yield "pos", PosEngine()
 
 

@@ -68,13 +68,13 @@ def as_text(models: Sequence[ModelTiming], live: LiveTiming, device: Dict[str, o
         "",
         "models, seconds per frame (amortised over a chunk; the network alone, then with its "
         "input's normalisation)",
-        f"  {'model':8} {'engine':10} {'params':>9} {'MACs/frame':>12} {'chunk':>6} "
+        f"  {'model':8} {'engine':18} {'params':>9} {'MACs/frame':>12} {'chunk':>6} "
         f"{'s/chunk':>10} {'s/frame':>10} {'with input':>10} {'paper, Nano':>12}",
     ]
     for model in models:
         paper = f"{PAPER[model.name][1]:.2f}" if model.name in PAPER else "-"
         lines.append(
-            f"  {model.name:8} {model.engine + ' ' + model.provider:10} "
+            f"  {model.name:8} {model.engine + ' ' + model.provider:18} "
             f"{_count(model.params):>9} {_count(model.macs_per_frame):>12} "
             f"{model.chunk_frames:>6} {significant(model.s_per_chunk):>10.3g} "
             f"{significant(model.s_per_frame):>10.3g} "
@@ -86,6 +86,16 @@ def as_text(models: Sequence[ModelTiming], live: LiveTiming, device: Dict[str, o
             f"  the student is {teacher_student:.0f} times faster than the teacher "
             f"(the paper, on a Nano: {PAPER['teacher'][1] / PAPER['student'][1]:.0f})"
         )
+    for model in models:
+        if model.tensorrt is not None:
+            facts = model.tensorrt
+            lines.append(
+                f"  {model.name} on TensorRT {facts.device.tensorrt}, {facts.device.name}: chunk "
+                f"p50 {model.network.p50_ms:.2f}, p95 {model.network.p95_ms:.2f}, "
+                f"p99 {model.network.p99_ms:.2f} ms; built in {facts.build_s:.0f} s; "
+                f"{facts.gpu_mb:.0f} MB of GPU memory; "
+                f"differs from ONNX Runtime by {facts.parity:.1e}"
+            )
     lines += [
         "",
         f"live pipeline over {live.frames} frames of {live.source} "
@@ -124,6 +134,17 @@ def _model_json(model: ModelTiming) -> Dict[str, Any]:
         "chunk_ms": _percentiles_json(model.network),
         "chunk_with_input_ms": _percentiles_json(model.whole),
     }
+    if model.tensorrt is not None:
+        facts = model.tensorrt
+        result["tensorrt"] = {
+            "version": facts.device.tensorrt,
+            "gpu": facts.device.name,
+            "capability": facts.device.capability,
+            "precision": facts.precision,
+            "build_s": significant(facts.build_s),
+            "gpu_mb": significant(facts.gpu_mb),
+            "parity": significant(facts.parity),
+        }
     return {key: value for key, value in result.items() if value is not None}
 
 

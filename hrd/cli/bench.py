@@ -77,7 +77,12 @@ def run(args: argparse.Namespace) -> int:
             live = time_pipeline(source, config, on_frame=bar.update)
     with _bar(tqdm, "models") as bar:
         models = time_models(
-            args.seconds, args.chunk, config.engine.threads, on_model=lambda _: bar.update()
+            args.seconds,
+            args.chunk,
+            config.engine.threads,
+            on_model=lambda _: bar.update(),
+            tensorrt=config.engine.tensorrt,
+            build=config.engine.name == "tensorrt",
         )
     device = describe()
     if args.json:
