@@ -28,7 +28,7 @@ _STEADY_READINGS = 5
 class EstimatorConfig:
     """Lengths of the window that the spectrum is taken of."""
 
-    min_window_s: float = 5.0
+    min_window_s: float = 4.0
     """No estimate from less signal than this."""
     max_window_s: float = 12.0
     """The window grows to this and then slides."""
