@@ -289,13 +289,18 @@ def test_a_crash_of_cuda_is_not_ours(gpu: FakeGpu) -> None:
         open_tensorrt("student", TensorRtOptions(gpu.interpreter(FAKE_CUDA="crash"), cache_dir=""))
 
 
-def test_the_interpreters_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_interpreters_to_try(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert candidates("/opt/python") == ["/opt/python"]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert sys.executable not in candidates()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     assert candidates()[0] == sys.executable
     assert len(set(candidates())) == len(candidates())
+    made = tmp_path / "tensorrt" / "bin" / "python"  # by scripts/install-jetson.sh
+    made.parent.mkdir(parents=True)
+    made.touch(0o755)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert candidates()[1] == str(made)
 
 
 def test_what_doctor_is_told(gpu: FakeGpu, options: TensorRtOptions, tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ def test_somebody_elses_file_is_not_trusted(
         pytest.skip("only root can give a file away")
     os.chown(path, 12345, -1)
     assert "belongs to somebody else" in cache.load(KEY)[1]
+    assert cache.load(KEY, to_run=False)[0] is not None  # to be told of it does no harm
 
 
 def test_a_full_disk_leaves_no_half_file(

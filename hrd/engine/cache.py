@@ -73,8 +73,11 @@ class EngineCache:
         """Where the file of a key is or would be."""
         return None if self._folder is None else self._folder / key.file_name(kind)
 
-    def load(self, key: CacheKey, kind: str = "engine") -> Tuple[Optional[Stored], str]:
-        """What is stored for ``key``, or None; and why, in a few words for a person."""
+    def load(
+        self, key: CacheKey, kind: str = "engine", to_run: bool = True
+    ) -> Tuple[Optional[Stored], str]:
+        """What is stored for ``key``, or None; and why, in a few words for a person. Only what is
+        not going to be run (``to_run`` False) may be somebody else's."""
         path = self.path(key, kind)
         if path is None:
             return None, "no cache folder is configured"
@@ -82,7 +85,7 @@ class EngineCache:
             with open(path, "rb") as file:
                 complaint = _owner_complaint(os.fstat(file.fileno()), "file")
                 complaint = complaint or _owner_complaint(os.stat(path.parent), "folder")
-                if complaint:
+                if complaint and to_run:
                     return None, self._unusable(path, complaint)
                 stored = _decode(file.read(), key)
         except FileNotFoundError:

@@ -27,13 +27,14 @@ def gpu_in_sight() -> bool:
 
 def candidates(python: str = "auto") -> List[str]:
     """The interpreters to try, in order: the configured one alone, or our own if it has
-    ``tensorrt``, then the system's."""
+    ``tensorrt``, the one that the Jetson's installer made for it, then the system's."""
     if python != "auto":
         return [os.path.expanduser(python)]
     found: List[str] = []
     if importlib.util.find_spec("tensorrt") is not None:
         found.append(sys.executable)
-    for name in ("/usr/bin/python3", shutil.which("python3")):
+    made_for_it = os.path.join(sys.prefix, "tensorrt", "bin", "python")
+    for name in (made_for_it, "/usr/bin/python3", shutil.which("python3")):
         if name and os.access(name, os.X_OK) and name not in found and name != sys.executable:
             found.append(name)
     return found

@@ -385,7 +385,7 @@ def diagnose(
         except EngineError as error:
             results.append(Diagnosis(False, str(error)))
             continue
-        stored, why = cache.load(key)
+        stored, why = cache.load(key, to_run=False)
         if stored is None:
             results.append(
                 Diagnosis(False, f"{model}: no engine ({why})", f"hrd build-engine --model {model}")
