@@ -15,6 +15,7 @@ from hrd.engine.process import WorkerFailure, WorkerProcess
 from hrd.engine.worker import framing
 
 _CUDA_S = 60.0
+_NO_MODULE = "No module named 'tensorrt'"
 
 # Device nodes of NVIDIA's drivers: discrete cards, Jetsons (old, new), WSL.
 _GPU_NODES = ("/dev/nvidia[0-9]*", "/dev/nvhost-*gpu*", "/dev/nvgpu*", "/dev/nvmap", "/dev/dxg")
@@ -93,17 +94,27 @@ def find_worker(python: str = "auto", stop: Optional[threading.Event] = None) ->
     again would not bring.
     """
     failures: List[WorkerFailure] = []
+    without: List[str] = []
     for name in candidates(python):
         worker = None
         try:
             worker = WorkerProcess(name, stop)
+            if worker.tensorrt is None and worker.missing == _NO_MODULE:
+                without.append(f"{name} (Python {worker.python_version})")
+                worker.close()
+                continue
             return Found(worker, probe(worker))
         except WorkerFailure as error:
             if worker is not None:
                 worker.close()
             failures.append(error)
     if not failures:
-        raise WorkerFailure("no Python with tensorrt was found", framing.ABSENT)
+        raise WorkerFailure(
+            f"no Python here has tensorrt (tried: {', '.join(without) or 'none'}); on a Jetson "
+            "install it with sudo apt-get install python3-libnvinfer, elsewhere name the Python "
+            "that has it as engine.tensorrt.python, or use --engine auto",
+            framing.ABSENT,
+        )
     lasting = all(failure.kind == framing.ABSENT for failure in failures)
     kind = framing.ABSENT if lasting else framing.FAILED
     raise WorkerFailure("; ".join(str(failure) for failure in failures), kind)
