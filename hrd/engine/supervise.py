@@ -28,6 +28,7 @@ RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
 
 _HEALTHY_S = 60.0  # after so long without a failure the waits begin from the first again
 _DISAGREES = 0.1  # of the largest sample: an engine that takes over must say about the same
+_REST = 10.0  # times what an attempt took, before the next
 _JOIN_S = 2.0
 
 
@@ -266,6 +267,7 @@ class SupervisedEngine(Engine):
             if wait_s > 0:
                 self._stop.wait(wait_s)
                 continue
+            begin_s = time.monotonic()
             for level in self._better():
                 try:
                     engine = self._levels[level].open(self._stop)
@@ -289,5 +291,8 @@ class SupervisedEngine(Engine):
                     self._thread = None
                     return
             wait_s = self._retry_s[min(self._attempts, len(self._retry_s) - 1)]
+            # a build that fails after minutes is not to be begun again at once
+            took_s = time.monotonic() - begin_s
+            wait_s = max(wait_s, min(_REST * took_s, self._retry_s[-1]))
             self._attempts += 1
             self._next_try_s = time.monotonic() + wait_s

@@ -40,6 +40,12 @@ class NotBuiltError(EngineError):
     """No engine is in the cache, and it was not the time to build one."""
 
 
+class InexactError(EngineError):
+    """TensorRT computes something else than ONNX Runtime; building again would not change that."""
+
+    kind = framing.ABSENT
+
+
 @dataclass(frozen=True)
 class TensorRtFacts:
     """What runs, and how it came to be.
@@ -210,7 +216,7 @@ class _Opening:
                 parity,
             )
             if not parity <= TOLERANCE[precision]:
-                raise EngineError(
+                raise InexactError(
                     f"TensorRT's {precision} result differs from ONNX Runtime's by {parity:.1e} of "
                     f"the signal's size, more than {TOLERANCE[precision]:g}"
                 )
