@@ -120,10 +120,9 @@ class Pipeline:
             with self._timed("estimate"):
                 reading = self._judge(frame.time_s)
             return self._say(reading)
-        if self._last_reading is None or self._last_reading.state in (
-            State.NO_FACE,
-            State.NO_CAMERA,
-        ):
+        last = self._last_reading
+        unread = last is None or last.state in (State.NO_FACE, State.NO_CAMERA)
+        if unread and not self._quality.frozen():
             return self._say(self._judge_unread(frame.time_s))
         return None
 

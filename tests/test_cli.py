@@ -155,6 +155,7 @@ def test_help_of_every_command(capsys) -> None:
         "bench",
         "doctor",
         "config",
+        "service",
         "simulate",
         "train",
         "export",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Iterator, List
 import jsonschema
 import pytest
 
+from hrd.capture.source import SourceError
 from hrd.client import Client
 from hrd.protocol import load_schema
 
@@ -105,6 +107,56 @@ def test_sigterm_ends_it_while_it_warms_up(folder: Path) -> None:
         daemon.client().close()
         assert daemon.stop() == 0
         assert not os.path.exists(daemon.socket)
+
+
+def test_as_a_service_it_tells_systemd_and_reloads(folder: Path, monkeypatch) -> None:
+    config = folder / "hrd.toml"
+    text = '[source]\nspec = "{spec}"\n[engine]\nname = "{engine}"\n[face]\ndetector = "opencv"\n'
+    config.write_text(text.format(spec="sim:size=160x120", engine="pos"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(folder / "notify"))
+        systemd.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+        heard: List[str] = []
+
+        def until(line: str) -> None:
+            while not any(line in one for one in heard):
+                heard.extend(systemd.recv(4096).decode().splitlines())
+            del heard[: next(i for i, one in enumerate(heard) if line in one) + 1]
+
+        for daemon in running(folder, "--persist", "--config", str(config)):
+            until("READY=1")
+            for _ in range(3):
+                until("WATCHDOG=1")
+            with daemon.client() as client:
+                assert client.status()["engine"]["name"] == "pos"
+                for spec, engine in (("sim:size=192x144", "onnx"), ("/dev/video97", "onnx")):
+                    config.write_text(text.format(spec=spec, engine=engine))
+                    daemon.process.send_signal(signal.SIGHUP)
+                    until("RELOADING=1")
+                    until("READY=1")
+                    assert client.status()["engine"]["name"] == engine
+                # a camera that is not there is waited for, and the watchdog does not mind
+                until("STATUS=no_camera: There is no device /dev/video97")
+                until("WATCHDOG=1")
+                assert next(m for m in client if m.state == "no_camera").reason == "CAMERA_LOST"
+                config.write_text("[engine]\nspeed = 11\n")
+                daemon.process.send_signal(signal.SIGHUP)
+                assert daemon.process.stderr is not None
+                while "stays as it was" not in daemon.process.stderr.readline():
+                    assert daemon.process.poll() is None
+                assert client.status()["camera"]["source"] == "/dev/video97"
+            assert daemon.stop() == 0
+            until("STOPPING=1")
+
+
+def test_a_service_never_simulates_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hrd.service import daemon
+
+    monkeypatch.setattr(daemon, "first_camera", lambda: None)
+    with pytest.raises(SourceError, match="no camera: plug one in"):
+        daemon.resolve_source("auto", simulate=False)
 
 
 def test_without_a_camera_the_simulated_one_is_used_and_said_so(

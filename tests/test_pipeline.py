@@ -104,6 +104,9 @@ def test_a_frozen_camera_is_no_camera() -> None:
     readings = play(lambda i: Frame(skin_frame(min(i, 400), 0).image, i / 30, i), 600)
     assert readings[-1].state is State.NO_CAMERA
     assert readings[-1].reason is Reason.CAMERA_LOST
+    states = [reading.state for reading in readings]
+    frozen = states[states.index(State.NO_CAMERA) :]
+    assert set(frozen) == {State.NO_CAMERA}, "and nothing else is said until it moves again"
 
 
 def test_waveform_is_continuous_across_chunks_and_starts_with_the_stream() -> None:
