@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -291,6 +292,8 @@ def test_a_crash_of_cuda_is_not_ours(gpu: FakeGpu) -> None:
 
 def test_the_interpreters_to_try(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert candidates("/opt/python") == ["/opt/python"]
+    assert candidates("bin/python") == [os.path.abspath("bin/python")]  # workers start in /
+    assert candidates("sh") == [shutil.which("sh")]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert sys.executable not in candidates()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())

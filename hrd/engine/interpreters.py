@@ -30,7 +30,8 @@ def candidates(python: str = "auto") -> List[str]:
     """The interpreters to try, in order: the configured one alone, or our own if it has
     ``tensorrt``, the one that the Jetson's installer made for it, then the system's."""
     if python != "auto":
-        return [os.path.expanduser(python)]
+        path = os.path.expanduser(python)
+        return [os.path.abspath(path) if os.sep in path else shutil.which(path) or path]
     found: List[str] = []
     if importlib.util.find_spec("tensorrt") is not None:
         found.append(sys.executable)
