@@ -8,7 +8,8 @@ SOURCE ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lint format types quick clean check-tensorrt prove-tensorrt
+.PHONY: help install run test check lint format types quick clean check-tensorrt prove-tensorrt \
+	wheel test-wheel install-jetson test-matrix test-aarch64 test-docker lint-docker lock check-lock
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,7 @@ lint: $(STAMP)  ## style, format and minimum Python version
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/vermin --quiet --eval-annotations --backport typing --target=3.8- --violations --no-tips --exclude tomllib hrd
+	$(BIN)/vermin --quiet --eval-annotations --target=3.6- --violations --no-tips hrd/engine/worker
 
 types: $(STAMP)  ## static types
 	$(BIN)/mypy
@@ -45,6 +47,34 @@ check-tensorrt: $(STAMP)  ## hold what the TensorRT worker uses against real whe
 
 prove-tensorrt: $(STAMP)  ## on a machine with an NVIDIA GPU: build, run, compare, time, measure, kill
 	@$(BIN)/python scripts/prove_tensorrt.py $(ARGS)
+
+wheel: $(STAMP)  ## dist/hrd-*.whl: hrd, its models, its unit, an example configuration
+	$(BIN)/python -m pip wheel -q --no-deps --wheel-dir dist .
+	@ls dist/hrd-*.whl
+
+test-wheel: wheel  ## install the wheel in a clean environment and read 72 bpm from another directory
+	scripts/test-wheel.sh
+
+install-jetson:  ## make hrd a service of this Jetson (as root; ARGS=--dry-run shows the steps)
+	scripts/install-jetson.sh $(ARGS)
+
+test-matrix: $(STAMP)  ## the tests under each of Python 3.8-3.11, the TensorRT worker's under 3.6
+	scripts/test-matrix.sh $(ARGS)
+
+test-aarch64:  ## wheel, measure and daemon in an emulated arm64 root (Cortex-A57; root, qemu)
+	scripts/test-aarch64.sh $(ARGS)
+
+test-docker:  ## execute docker/Dockerfile.cpu's steps and run the image (root, buildah)
+	scripts/test-docker.sh $(ARGS)
+
+lint-docker:  ## hadolint on docker/, shellcheck on scripts/
+	bin=$$(scripts/tools.sh) && $$bin/hadolint docker/Dockerfile.* && $$bin/shellcheck -x scripts/*.sh .ci/run
+
+lock:  ## resolve constraints/ anew
+	scripts/lock.sh
+
+check-lock:  ## every pin has a wheel for its exact platform, and hrd resolves to the pinned sets
+	scripts/lock.sh --check
 
 clean:  ## remove everything that make has made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
