@@ -28,7 +28,6 @@ from tests.long.camera_server import CameraServer, face_pictures
 from tests.long.recorder import TRUE_BPM, WITHIN_BPM, Message, Recorder, Row, keep, said
 from tests.socket_help import short_directory
 
-SOURCE = "sim:bpm=72,variability=0,seed=5,size=320x240"
 ROWS: List[Row] = []
 
 
@@ -88,11 +87,8 @@ class Running:
         return self.process.wait(20)
 
 
-def config(source: str = SOURCE, engine: str = "", more: str = "") -> str:
-    return (
-        f'[source]\nspec = "{source}"\n{more}\n[source.capture]\nsettle_s = 0.0\n'
-        f"[engine]\n{engine}\n"
-    )
+def config(source: str, engine: str = "") -> str:
+    return f'[source]\nspec = "{source}"\n[engine]\n{engine}\n'
 
 
 def start(text: str, **popen: Any) -> Iterator[Tuple[Running, Recorder]]:
@@ -235,9 +231,13 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGpu]:
 
 
 @pytest.fixture(scope="module")
-def engine_config(gpu: FakeGpu, tmp_path_factory: pytest.TempPathFactory) -> str:
+def engine_config(
+    camera: CameraServer, gpu: FakeGpu, tmp_path_factory: pytest.TempPathFactory
+) -> str:
     cache = tmp_path_factory.mktemp("cache")
-    return config(engine=f'[engine.tensorrt]\npython = "{gpu.python}"\ncache_dir = "{cache}"\n')
+    return config(
+        camera.url, engine=f'[engine.tensorrt]\npython = "{gpu.python}"\ncache_dir = "{cache}"\n'
+    )
 
 
 @pytest.fixture(scope="module")
@@ -308,14 +308,14 @@ def test_corrupt_cache(engine_config: str, on_gpu: Tuple[Running, Recorder]) -> 
 # The machine: disk, clock, descriptors.
 
 
-def test_corrupt_model() -> None:
+def test_corrupt_model(camera: CameraServer) -> None:
     from hrd.engine.card import models_dir
 
     broken = bytearray((models_dir() / "student.onnx").read_bytes())
-    for daemon, recorder in start(config()):
+    for daemon, recorder in start(config(camera.url)):
         path = daemon.folder / "model.onnx"
         path.write_bytes(bytes(broken[:5000]))
-        text = config(engine=f'model = "{path}"')
+        text = config(camera.url, engine=f'model = "{path}"')
         from_s = time.monotonic()
         daemon.reload(text)  # while running: the sound one stays
         bpm = recorder.wait_for_bpm(from_s, count=3)
@@ -344,10 +344,10 @@ def test_corrupt_model() -> None:
         )
 
 
-def test_full_disk(tmp_path: Path) -> None:
+def test_full_disk(camera: CameraServer) -> None:
     with open("/dev/full", "wb") as full:  # every line of the log fails with ENOSPC
         from_s = time.monotonic()
-        for daemon, recorder in start(config(), stderr=full):
+        for daemon, recorder in start(config(camera.url), stderr=full):
             daemon.process.send_signal(signal.SIGHUP)  # something to log
             bpm = recorder.wait_for_bpm(time.monotonic(), count=3)
             first = recorder.wait_for_bpm(0.0)
@@ -396,7 +396,7 @@ int gettimeofday(struct timeval *at, void *zone) {
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler to shift the clock with")
-def test_the_clock_is_set(tmp_path: Path) -> None:
+def test_the_clock_is_set(camera: CameraServer, tmp_path: Path) -> None:
     (tmp_path / "shim.c").write_text(SHIM)
     shim, offset = tmp_path / "shim.so", tmp_path / "offset"
     compile_it = [
@@ -412,7 +412,7 @@ def test_the_clock_is_set(tmp_path: Path) -> None:
     subprocess.run(compile_it, check=True)
     offset.write_text("0")
     environment = {**os.environ, "LD_PRELOAD": str(shim), "CLOCK_OFFSET_FILE": str(offset)}
-    for _daemon, recorder in start(config(), env=environment):
+    for _daemon, recorder in start(config(camera.url), env=environment):
         for shift_s, name in ((-3600, "clock set back an hour"), (86400, "clock set on a day")):
             recorder.wait_for_bpm(time.monotonic())
             from_s = time.monotonic()
@@ -437,11 +437,11 @@ def shifted_by(shift_s: float) -> Callable[[Message], bool]:
     return lambda m: "bpm" in m and abs(m["time"] - time.time() - shift_s) < 60
 
 
-def test_descriptor_limit() -> None:
+def test_descriptor_limit(camera: CameraServer) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 
-    for daemon, recorder in start(config(), preexec_fn=limit):
+    for daemon, recorder in start(config(camera.url), preexec_fn=limit):
         from_s = time.monotonic()
         clients = [connect(daemon.socket) for _ in range(80)]
         bpm = recorder.wait_for_bpm(from_s, count=5)
@@ -494,8 +494,8 @@ def ask_status(path: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def plain() -> Iterator[Tuple[Running, Recorder]]:
-    yield from start(config())
+def plain(camera: CameraServer) -> Iterator[Tuple[Running, Recorder]]:
+    yield from start(config(camera.url))
 
 
 def test_1000_clients(plain: Tuple[Running, Recorder]) -> None:
@@ -612,11 +612,11 @@ def drain(client: socket.socket, said_error: threading.Event) -> None:
         pass
 
 
-def test_two_daemons_at_once(plain: Tuple[Running, Recorder]) -> None:
+def test_two_daemons_at_once(camera: CameraServer, plain: Tuple[Running, Recorder]) -> None:
     daemon, recorder = plain
     from_s = time.monotonic()
     second = subprocess.run(
-        [sys.executable, "-m", "hrd", "run", "--source", SOURCE, "--socket", daemon.socket],
+        [sys.executable, "-m", "hrd", "run", "--source", camera.url, "--socket", daemon.socket],
         capture_output=True,
         text=True,
         timeout=60,
@@ -635,13 +635,13 @@ def test_two_daemons_at_once(plain: Tuple[Running, Recorder]) -> None:
     )
 
 
-def test_kill_9_without_systemd(plain: Tuple[Running, Recorder]) -> None:
+def test_kill_9_without_systemd(camera: CameraServer, plain: Tuple[Running, Recorder]) -> None:
     daemon, recorder = plain
     from_s = time.monotonic()
     daemon.process.kill()
     daemon.process.wait()
     assert os.path.exists(daemon.socket)  # stale
-    again = Running(daemon.folder, config())
+    again = Running(daemon.folder, config(camera.url))
     daemon.process = again.process
     bpm = recorder.wait_for_bpm(from_s + 0.5)
     assert abs(bpm.message["bpm"] - TRUE_BPM) < WITHIN_BPM
