@@ -9,6 +9,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check lint format types quick clean check-tensorrt prove-tensorrt \
+	test-service test-faults fuzz soak \
 	wheel test-wheel install-jetson test-matrix test-aarch64 test-docker lint-docker lock check-lock
 
 help:  ## this list
@@ -66,6 +67,18 @@ test-aarch64:  ## wheel, measure and daemon in an emulated arm64 root (Cortex-A5
 
 test-docker:  ## execute docker/Dockerfile.cpu's steps and run the image (root, buildah)
 	scripts/test-docker.sh $(ARGS)
+
+test-service: $(STAMP)  ## the service under a real systemd, in a container made for it (root, debootstrap)
+	$(BIN)/python -m pytest -q -rs tests/long/service.py $(ARGS)
+
+test-faults: $(STAMP)  ## every fault of the README's table, injected into a running daemon
+	$(BIN)/python -m pytest -q -rs tests/long/faults.py $(ARGS)
+
+fuzz: $(STAMP)  ## a million pieces of nonsense for the protocol and the config (ARGS="COUNT SEED")
+	$(BIN)/python -m tests.long.fuzz $(ARGS)
+
+soak: $(STAMP)  ## eight simulated hours as fast as they go (SOAK_HOURS=1 for less)
+	$(BIN)/python -m tests.long.soak
 
 lint-docker:  ## hadolint on docker/, shellcheck on scripts/
 	bin=$$(scripts/tools.sh) && $$bin/hadolint docker/Dockerfile.* && $$bin/shellcheck -x scripts/*.sh .ci/run

@@ -337,8 +337,9 @@ def _write(host: Host, path: Path, text: str) -> None:
 
 
 def _write_config(host: Host) -> None:
-    head = "# hrd's configuration. `hrd config` shows what is in force; systemctl reload hrd.\n\n"
-    _write(host, SYSTEM_CONFIG, head + to_toml(Config()))
+    example = units_dir() / SYSTEM_CONFIG.name
+    text = example.read_text(encoding="utf-8") if example.is_file() else to_toml(Config())
+    _write(host, SYSTEM_CONFIG, text)
     # an RTSP address may hold a password
     host.give(SYSTEM_CONFIG, "root", USER, 0o640)
 
