@@ -14,6 +14,9 @@ from typing import Iterator, List, Optional
 import numpy as np
 import pytest
 
+from hrd.bench.models import ModelTiming
+from hrd.bench.report import _model_json
+from hrd.bench.timing import percentiles
 from hrd.engine.base import EngineError
 from hrd.engine.card import model_path
 from hrd.engine.interpreters import candidates
@@ -317,6 +320,17 @@ def test_what_doctor_is_told(gpu: FakeGpu, options: TensorRtOptions, tmp_path: P
     _, missing = diagnose(empty)
     assert not missing.ok
     assert missing.remedy == "hrd build-engine --model student"
+
+
+def test_the_bench_has_a_row_of_it(engine: TensorRtEngine) -> None:
+    timing = percentiles([0.001, 0.002, 0.003])
+    row = ModelTiming("student", "tensorrt", "cuda fp16", 1, 2, 30, timing, timing, engine.facts)
+    found = _model_json(row)
+    assert found["s_per_frame"] == pytest.approx(0.002 / 30, rel=0.01)
+    assert found["chunk_ms"]["p99_ms"] == pytest.approx(2.98)
+    assert found["tensorrt"]["gpu"] == "Fake Tegra X1"
+    assert found["tensorrt"]["parity"] == pytest.approx(1e-4, rel=0.1)
+    assert set(found["tensorrt"]) >= {"version", "precision", "build_s", "gpu_mb"}
 
 
 # Building.

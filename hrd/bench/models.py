@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Iterator, List, Optional, Tuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from hrd.types import CROP_PX, MODEL_FS_HZ, RoiChunk
 
 _WARM_UP_CHUNKS = 5
 _MIN_CHUNKS = 5
+_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,9 @@ def _engines(
         if not build and tensorrt.python == "auto" and not gpu_in_sight():
             continue
         try:
-            yield name, open_tensorrt(name, tensorrt, chunk_frames, may_build=build)
+            # what is slow is to be timed here, not to be given up
+            patient = replace(tensorrt, deadline_s=_PATIENCE_S)
+            yield name, open_tensorrt(name, patient, chunk_frames, may_build=build)
         except EngineError:
             if build:
                 raise  # it was asked for
