@@ -132,7 +132,7 @@ def test_what_comes_back_takes_over_without_a_seam() -> None:
         names.append(engine.info.name)
     assert names == ["tensorrt"] * 3 + ["onnx"] * 5 + ["tensorrt"] * 7
     np.testing.assert_allclose(np.concatenate(out), wanted, atol=1e-4)
-    assert engine.why == "TensorRT; 1 failure so far"
+    assert engine.why == "TensorRT (the first choice); 1 failure so far"
     engine.close()
 
 
@@ -317,7 +317,7 @@ def test_auto_uses_tensorrt_only_if_it_is_built_or_the_daemon_waits(
     selection.engine.close()
     selection = open_engine("auto", tensorrt=empty)
     assert selection.engine.info.name == "tensorrt"
-    assert selection.why == "TensorRT"
+    assert selection.why == "TensorRT (the first choice)"
     selection.engine.close()
 
 

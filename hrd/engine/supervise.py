@@ -86,7 +86,8 @@ class SupervisedEngine(Engine):
     @property
     def why(self) -> str:
         """Which engine runs, and what became of the better ones; may be asked in any thread."""
-        parts = [self._levels[self._at].label]
+        label = self._levels[self._at].label
+        parts = [f"{label} (the first choice)" if self._at == 0 else label]
         parts += [
             f"{self._levels[level].label}: {self._failures[level]}"
             for level in range(self._at)
