@@ -12,7 +12,6 @@ import socket
 import struct
 import sys
 import time
-from collections import OrderedDict
 from typing import Callable, Dict, List, Optional, TextIO, Tuple
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
@@ -46,7 +45,7 @@ class RateLimit(logging.Filter):
         self._refill_s = refill_s
         self._now = clock
         # kind -> (tokens, when they were counted, lines left out since)
-        self._kinds: OrderedDict[Tuple[str, str], Tuple[float, float, int]] = OrderedDict()
+        self._kinds: Dict[Tuple[str, str], Tuple[float, float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.INFO:
@@ -65,7 +64,7 @@ class RateLimit(logging.Filter):
             left_out += 1
         self._kinds[kind] = (tokens, now_s, left_out)
         while len(self._kinds) > _KINDS:
-            self._kinds.popitem(last=False)
+            del self._kinds[next(iter(self._kinds))]  # the one not seen for longest
         return passes
 
 
