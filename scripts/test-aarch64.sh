@@ -103,8 +103,11 @@ done
 
 say "hrd run, as a daemon"
 mkdir -p "$root/run/hrd-test"
-inside /opt/hrd/bin/hrd run --source sim:bpm=72 --socket /run/hrd-test/hrd.sock \
-    2>"$cache/run.log" &
+# a clip plays the camera: drawing faces at a camera's rate is beyond the emulator, and so are the
+# default time-outs
+printf '[source.capture]\nopen_timeout_s = 60.0\nread_timeout_s = 60.0\n' >"$root/clips/hrd.toml"
+inside /opt/hrd/bin/hrd run --config /clips/hrd.toml --source /clips/subject1/vid.avi --loop \
+    --persist --socket /run/hrd-test/hrd.sock 2>"$cache/run.log" &
 daemon=$!
 trap 'kill $daemon 2>/dev/null || true' EXIT
 inside /opt/hrd/bin/hrd watch --socket /run/hrd-test/hrd.sock --json --count 2 --wait 300 |

@@ -41,7 +41,10 @@ fi
 
 # a network whose registry has a certificate of its own
 certificate=()
-[ -z "${PIP_CERT-}" ] || certificate=(--volume "$PIP_CERT:/mnt/ca.pem:ro" --env PIP_CERT=/mnt/ca.pem)
+if [ -n "${PIP_CERT-}" ]; then
+    printf '[global]\ncert = /mnt/ca.pem\n' >"$cache/pip.conf"
+    certificate=(--volume "$PIP_CERT:/mnt/ca.pem:ro" --volume "$cache/pip.conf:/etc/pip.conf:ro")
+fi
 
 for image in "${@:-cpu}"; do
     say "$image: every step of docker/Dockerfile.$image"
