@@ -17,7 +17,7 @@ import numpy as np
 from hrd.engine.base import Engine
 from hrd.estimate.confidence import load_calibration
 from hrd.estimate.estimator import EstimatorConfig, HeartRateEstimator
-from hrd.estimate.jumps import MAX_JUMP_BPM, JumpGuard
+from hrd.estimate.gate import MAX_JUMP_BPM, PublishGate
 from hrd.estimate.whole import WholeClip
 from hrd.face.detect import FaceDetector
 from hrd.face.track import FaceTracker, TrackerConfig
@@ -83,7 +83,7 @@ class Pipeline:
         self._quality = QualityGate(self._config.quality)
         self._estimated_engine = engine.info.name
         self._estimator = self._make_estimator()
-        self._jumps = JumpGuard(self._config.max_jump_bpm)
+        self._gate = PublishGate(self._config.min_confidence, self._config.max_jump_bpm)
         self._whole = WholeClip()
         self._witnesses = Witnesses()
         self._on_pulse = on_pulse
@@ -177,7 +177,7 @@ class Pipeline:
     def _forget_signal(self) -> None:
         self.engine.reset()
         self._witnesses.reset()
-        self._jumps.reset()
+        self._gate.reset()
         self._estimator.reset()
 
     def _make_estimator(self) -> HeartRateEstimator:
@@ -238,11 +238,11 @@ class Pipeline:
         reason = self._quality.verdict(self._fps())
         snr = estimate.snr_db if estimate is not None else None
         if reason is not None:
+            self._gate.refuse()
             return self._refuse(time_s, State.UNSURE, reason, snr)
         if estimate is None:
             return self._judge_unread(time_s)
-        confident = estimate.confidence >= self._config.min_confidence
-        if not (confident and self._jumps.allows(estimate.bpm, time_s)):
+        if not self._gate.allows(estimate.bpm, estimate.confidence, time_s):
             if estimate.window_s < self._config.estimator.max_window_s - self._hop_s:
                 return self._refuse(time_s, State.WARMING_UP, Reason.FILLING_WINDOW, snr)
             return self._refuse(time_s, State.UNSURE, Reason.WEAK_SIGNAL, snr)

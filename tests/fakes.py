@@ -36,6 +36,8 @@ _TEXTURE = cv2.resize(_TEXTURE, (_SIZE_PX, _SIZE_PX), interpolation=cv2.INTER_CU
 _NOISE = np.random.default_rng(8).standard_normal((2 * _SIZE_PX, 2 * _SIZE_PX, 3), np.float32)
 _SKIN = np.array([1.2, 0.85, 0.7], np.float32)
 _PULSE = np.array([0.33, 0.77, 0.53])
+_BEATING = np.zeros((_SIZE_PX, _SIZE_PX, 1), np.float32)  # what surrounds a face has no pulse
+cv2.ellipse(_BEATING, (80, 80), (36, 46), 0, 0, 360, 1.0, -1)
 
 
 def skin_frame(
@@ -46,13 +48,14 @@ def skin_frame(
     level: float = 130.0,
     shift_px: float = 0.0,
 ) -> Frame:
-    """A textured patch of skin whose colour beats (relative amplitudes after Wang et al. 2017)."""
+    """A textured patch of skin that beats in its middle, where the face is said to be (relative
+    amplitudes after Wang et al. 2017)."""
     pulse = 0.0 if bpm is None else float(np.sin(2 * np.pi * bpm / 60.0 * time_s))
     texture = _TEXTURE
     if shift_px:
         move = np.array([[1.0, 0.0, shift_px], [0.0, 1.0, 0.0]])
         texture = cv2.warpAffine(texture, move, (_SIZE_PX, _SIZE_PX), borderMode=cv2.BORDER_REFLECT)
-    colour = level * _SKIN * (1.0 + 0.01 * pulse * _PULSE)
+    colour = level * _SKIN * (1.0 + 0.01 * pulse * _PULSE * _BEATING)
     picture = (0.8 + 0.3 * texture[..., None]) * colour
     # a different piece of one noise field in every frame: cheap, and without a period
     x, y = np.random.default_rng(index).integers(0, _SIZE_PX, 2)

@@ -18,8 +18,8 @@ from hrd.estimate.confidence import (
     pairs,
     to_json,
 )
-from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator, chroma
-from hrd.estimate.jumps import MAX_JUMP_BPM, JumpGuard
+from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator, colour_at
+from hrd.estimate.gate import MAX_JUMP_BPM, PublishGate
 from hrd.estimate.ridge import NEAR_BPM, RidgeTracker
 from hrd.estimate.spectrum import welch_spectrum
 from hrd.estimate.whole import WholeClip
@@ -45,6 +45,8 @@ GOOD = Evidence(
     motion_share=0.05,
     motion_px=0.02,
     surround_share=0.02,
+    green_share=0.3,
+    red_ratio=0.4,
     chroma=0.4,
 )
 BAD = Evidence(
@@ -59,6 +61,8 @@ BAD = Evidence(
     motion_share=0.6,
     motion_px=0.3,
     surround_share=0.3,
+    green_share=0.02,
+    red_ratio=1.0,
     chroma=0.9,
 )
 
@@ -159,7 +163,7 @@ def test_confidence_is_a_probability_and_grows_with_the_evidence() -> None:
     low = CALIBRATION.confidence(BAD.features())
     high = CALIBRATION.confidence(GOOD.features())
     assert 0.0 < low < 0.5 < high < 1.0
-    with pytest.raises(ValueError, match="12 features for a calibration of 13"):
+    with pytest.raises(ValueError, match="14 features for a calibration of 15"):
         CALIBRATION.confidence(GOOD.features()[:-1])
     assert len(GOOD.features()) == len(FEATURES)
 
@@ -188,7 +192,11 @@ def test_witnesses_are_heard() -> None:
     assert still.surround_share > 0.8
     assert still.pos_gap_bpm < 1.0
     assert still.chroma == pytest.approx((0.77 - 0.33) / (0.77 + 0.33), abs=0.02)
-    assert chroma(100.0 + np.outer(lamp, np.ones(3)), FS, 90.0) == pytest.approx(0.0, abs=1e-6)
+    assert still.red_ratio == pytest.approx(0.33 / 0.77, abs=0.02)
+    assert still.green_share > 0.95
+    lit = colour_at(100.0 + np.outer(lamp, np.ones(3)), FS, 90.0)
+    assert lit.chroma == pytest.approx(0.0, abs=1e-6)
+    assert lit.red_ratio == pytest.approx(1.0, abs=1e-6)
     assert nodding.motion_share > 0.8
     assert nodding.motion_px == pytest.approx(0.7, abs=0.05)
 
@@ -262,25 +270,41 @@ def test_readings_have_no_steps() -> None:
 
 
 def test_a_leap_is_held_back_until_three_readings_agree() -> None:
-    guard = JumpGuard()
-    assert guard.allows(70.0, 0.0)
-    assert guard.allows(70.0 + MAX_JUMP_BPM, 1.0)
-    assert not guard.allows(150.0, 2.0)
-    assert guard.allows(94.0, 3.0)  # back where it was: the leap was a slip
-    assert [guard.allows(bpm, 4.0 + k) for k, bpm in enumerate((140.0, 141.0, 139.0))] == [
+    gate = PublishGate(0.8)
+    assert gate.allows(70.0, 0.99, 0.0)
+    assert gate.allows(70.0 + MAX_JUMP_BPM, 0.8, 1.0)
+    assert not gate.allows(150.0, 0.99, 2.0)
+    assert gate.allows(94.0, 0.8, 3.0)  # back where it was: the leap was a slip
+    assert [gate.allows(bpm, 0.9, 4.0 + k) for k, bpm in enumerate((140.0, 141.0, 139.0))] == [
         False,
         False,
         True,
     ]
-    assert guard.allows(141.0, 7.0)
-    assert not guard.allows(60.0, 8.0)
-    assert not guard.allows(180.0, 9.0)  # proofs must agree with each other
-    assert not guard.allows(60.0, 10.0)
+    assert gate.allows(141.0, 0.9, 7.0)
+    assert not gate.allows(60.0, 0.9, 8.0)
+    assert not gate.allows(180.0, 0.9, 9.0)  # proofs must agree with each other
+    assert not gate.allows(60.0, 0.9, 10.0)
 
 
 def test_after_a_long_silence_there_is_nothing_to_leap_from() -> None:
-    guard = JumpGuard()
-    assert guard.allows(70.0, 0.0)
-    assert guard.allows(130.0, 10.5)
-    guard.reset()
-    assert guard.allows(60.0, 11.0)
+    gate = PublishGate(0.8)
+    assert gate.allows(70.0, 0.99, 0.0)
+    assert gate.allows(130.0, 0.99, 10.5)
+    gate.reset()
+    assert gate.allows(60.0, 0.99, 11.0)
+
+
+def test_readings_begin_surer_than_they_go_on() -> None:
+    gate = PublishGate(0.8)
+    assert [gate.allows(70.0, 0.86, float(k)) for k in range(3)] == [False, False, True]
+    assert gate.allows(70.0, 0.81, 3.0)
+    assert not gate.allows(70.0, 0.79, 4.0)
+    assert not gate.allows(70.0, 0.9, 5.0)  # it must begin again
+    assert gate.allows(70.0, 0.98, 6.0)
+    gate.refuse()
+    assert not gate.allows(70.0, 0.9, 7.0)
+
+
+def test_a_gate_of_nothing_lets_all_through() -> None:
+    gate = PublishGate(0.0)
+    assert all(gate.allows(bpm, 0.01, 0.0) for bpm in (50.0, 150.0, 60.0))

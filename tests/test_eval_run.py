@@ -26,7 +26,7 @@ from hrd.evaluation.methods import MethodSpec
 from hrd.evaluation.protocol import LiveRow, WindowRow, live_rows, window_rows
 from hrd.evaluation.recording import Entry, Recording, Reference, ReferenceRate, Tracked
 from hrd.evaluation.replay import Output, Pass, run_methods, track
-from hrd.evaluation.summary import live_figures, summarise
+from hrd.evaluation.summary import live_figures, published, summarise
 from hrd.face.track import TrackerConfig
 from hrd.pipeline import Pipeline, PipelineConfig
 from hrd.types import Frame, PulseChunk, Reading, State
@@ -92,8 +92,9 @@ def test_readings_are_those_of_the_live_pipeline() -> None:
             assert (live.bpm, live.confidence) == (row.bpm, row.confidence)
             assert row.confidence is not None
             assert row.confidence >= config.min_confidence
-        else:
-            assert row.bpm is None or (row.confidence or 0.0) < config.min_confidence
+    reference = ReferenceRate(recording.reference, "bvp")
+    kept = published(live_rows("", recording, done, reference, ["P"], 12.0), config.min_confidence)
+    assert [r.time_s for r in kept] == [r.time_s for r in said if r.state is State.TRACKING]
     assert tracked >= 4
 
 
@@ -144,7 +145,7 @@ def test_live_figures() -> None:
     rows = [
         live_row(0.0, None, None, reason="FILLING_WINDOW"),
         live_row(0.97, None, None, reason="FILLING_WINDOW"),
-        live_row(5.97, 72.0, 0.9),
+        live_row(5.97, 72.0, 0.98),
         live_row(6.97, 80.0, 0.85),
         live_row(12.97, 71.0, 0.95),
         live_row(13.97, 90.0, 0.4),
@@ -165,13 +166,13 @@ def test_live_figures() -> None:
 
 def test_a_reading_without_a_pulse_is_wrong() -> None:
     rows = [
-        live_row(float(k), 70.0, 0.9, has_pulse=False, reference_bpm=None) for k in range(3)
+        live_row(float(k), 70.0, 0.98, has_pulse=False, reference_bpm=None) for k in range(3)
     ] + [live_row(3.0, 70.0, 0.1, has_pulse=False, reference_bpm=None)]
     found = live_figures(rows, 0.8)
     assert found["coverage"] == pytest.approx(0.75)
     assert found["right_of_published"] == 0.0
     assert found["mae"] is None
-    assert found["calibration"]["ece"] == pytest.approx(0.7)
+    assert found["calibration"]["ece"] == pytest.approx((3 * 0.98 + 0.1) / 4)
 
 
 def test_sections_and_all_of_them() -> None:
@@ -203,8 +204,8 @@ def test_groups_tell_the_gap_gated_and_not() -> None:
 
     rows = [window("3", 1.0), window("3", -1.0), window("6", 6.0), window("6", 4.0)]
     live = [
-        live_row(20.0, 71.0, 0.9, recording="3", groups={"skin tone": "3"}),
-        live_row(20.0, 72.0, 0.9, recording="6", groups={"skin tone": "6"}),
+        live_row(20.0, 71.0, 0.98, recording="3", groups={"skin tone": "3"}),
+        live_row(20.0, 72.0, 0.98, recording="6", groups={"skin tone": "6"}),
         live_row(21.0, 72.0, 0.2, recording="6", groups={"skin tone": "6"}),
     ]
     result = runner.RecordingResult("x", "", rows, live, "bvp", 10.0)

@@ -20,7 +20,7 @@ def made_up(count: int = 4000) -> Samples:
     x = rng.standard_normal((count, len(FEATURES)))
     p = 1.0 / (1.0 + np.exp(-(0.5 + 2.0 * x[:, 0])))
     clip = np.arange(count) // 10
-    alive = clip % 10 != 0
+    alive = clip % 7 != 0
     return Samples(x, (rng.random(count) < p) & alive, clip, alive)
 
 
@@ -55,7 +55,7 @@ def test_fit_tells_how_it_does_on_clips_it_has_not_seen() -> None:
     assert found["mass_logit"] > 5 * abs(found["snr_db"])
     assert from_json(result).confidence((3.0,) + (0.0,) * (len(FEATURES) - 1)) > 0.8
     held_out = result["held_out"]
-    assert 0.7 < held_out["right_of_published"] < 1.0
+    assert 0.6 < held_out["right_of_published"] < 1.0
     assert 0.0 < held_out["published"] < 1.0
     assert held_out["ece"] < 0.2
 

@@ -30,6 +30,8 @@ FEATURES = (
     "log_motion",
     "still_pos_share",
     "surround_share",
+    "green_share",
+    "red_ratio",
     "log_chroma",
 )
 """Names of the features, in the order of the coefficients."""
@@ -86,8 +88,9 @@ class Evidence:
     ``pos_gap_bpm``, how far off POS's own peak is (POS shares no weights with the network, so it
     errs otherwise); ``motion_share`` of the head's movement that the rate explains, and
     ``motion_px``, how much it moves, crop pixels a frame (a rate that the head moves at is no
-    evidence of a pulse); ``surround_share`` of the light beside the face; ``chroma``, 0 where the
-    face's colours all change alike, as under a lamp.
+    evidence of a pulse); ``surround_share`` of the light beside the face; ``green_share``,
+    ``red_ratio`` and ``chroma``: what the face's own colour does at the rate (``Colour``), which is
+    one thing for blood and another for a lamp.
     """
 
     mass: float
@@ -101,6 +104,8 @@ class Evidence:
     motion_share: float
     motion_px: float
     surround_share: float
+    green_share: float
+    red_ratio: float
     chroma: float
 
     def features(self) -> Tuple[float, ...]:
@@ -120,6 +125,8 @@ class Evidence:
             # a head that keeps still hides nothing from POS: what only the network sees is doubtful
             pos * float(np.exp(-self.motion_px / 0.03)),
             self.surround_share,
+            self.green_share,
+            self.red_ratio,
             float(np.log(self.chroma + 0.02)),
         )
 

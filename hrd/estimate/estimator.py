@@ -142,6 +142,7 @@ class HeartRateEstimator:
         surround = self._spectrum(self._surround.samples)
         axes = [self._spectrum(self._motion.samples[:, axis]) for axis in (0, 1)]
         speeds = self._motion.samples
+        colour = colour_at(self._face.samples, self._fs_hz, bpm)
         before = self._said_bpm
         return Evidence(
             mass=mass,
@@ -155,7 +156,9 @@ class HeartRateEstimator:
             motion_share=max(_share(axis, bpm) for axis in axes),
             motion_px=float(np.sqrt(speeds.var(axis=0).sum())) if len(speeds) else 0.0,
             surround_share=_share(surround, bpm),
-            chroma=chroma(self._face.samples, self._fs_hz, bpm),
+            green_share=colour.green_share,
+            red_ratio=colour.red_ratio,
+            chroma=colour.chroma,
         )
 
     def _spectrum(self, samples: np.ndarray) -> Optional[Spectrum]:
@@ -173,17 +176,34 @@ def _share(spectrum: Optional[Spectrum], bpm: float) -> float:
     return float(score.max())
 
 
-def chroma(face_rgb: np.ndarray, fs_hz: float, bpm: float) -> float:
-    """How far red and green differ in what they do at a rate: 0 for a change of light, about 0.4
-    for blood (the dichromatic model's pulse vector), up to 1 where there is nothing but noise.
+@dataclass(frozen=True)
+class Colour:
+    """What the face's mean colour does at a rate.
 
-    ``face_rgb``: (N, 3) mean colour of the face.
+    ``green_share``: share of the green channel's variance that lies there. ``red_ratio``: red's
+    relative change over green's, the part in phase: about 0.4 for blood (the dichromatic model's
+    pulse vector), about 1 for any lamp. ``chroma``: how far red and green differ, 0 for a lamp, up
+    to 1 for noise.
     """
+
+    green_share: float
+    red_ratio: float
+    chroma: float
+
+
+def colour_at(face_rgb: np.ndarray, fs_hz: float, bpm: float) -> Colour:
+    """Read the face's mean colour (N, 3) at a rate."""
     if len(face_rgb) < 2.0 * fs_hz:
-        return 1.0
+        return Colour(0.0, 1.0, 1.0)
     x = np.arange(len(face_rgb)) - 0.5 * (len(face_rgb) - 1)
     relative = face_rgb / np.maximum(face_rgb.mean(axis=0), 1e-6) - 1.0
     relative = relative - np.outer(x, (x @ relative) / (x @ x))
     wave = np.exp(-2j * np.pi * bpm / 60.0 / fs_hz * x)
     red, green, _ = wave @ relative
-    return float(abs(green - red) / max(abs(green) + abs(red), 1e-12))
+    power = abs(green) ** 2
+    variance = len(x) * float(relative[:, 1] @ relative[:, 1])
+    return Colour(
+        green_share=min(1.0, 2.0 * power / max(variance, 1e-20)),
+        red_ratio=float(np.clip((red * np.conj(green)).real / max(power, 1e-20), -0.5, 2.0)),
+        chroma=float(abs(green - red) / max(abs(green) + abs(red), 1e-12)),
+    )

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 
-from hrd.estimate.jumps import JumpGuard
+from hrd.estimate.gate import PublishGate
 from hrd.evaluation.following import following_figures
 from hrd.evaluation.metrics import (
     NEAR_BPM,
@@ -195,12 +195,13 @@ def live_figures(
 
 def published(rows: Sequence[LiveRow], min_confidence: float) -> List[LiveRow]:
     """The rows that the daemon would have published: sure enough, and not out of nowhere."""
-    guards: Dict[str, JumpGuard] = {}
+    gates: Dict[str, PublishGate] = {}
     said = []
     for row in rows:
-        if row.bpm is None or row.confidence is None or row.confidence < min_confidence:
-            continue
-        if guards.setdefault(row.recording, JumpGuard()).allows(row.bpm, row.time_s):
+        gate = gates.setdefault(row.recording, PublishGate(min_confidence))
+        if row.bpm is None or row.confidence is None:
+            gate.refuse()
+        elif gate.allows(row.bpm, row.confidence, row.time_s):
             said.append(row)
     return said
 

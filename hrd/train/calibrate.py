@@ -24,6 +24,7 @@ from hrd.engine.select import open_engine
 from hrd.errors import HrdError
 from hrd.estimate.confidence import FEATURES, Calibration, expand, to_json
 from hrd.estimate.estimator import HeartRateEstimator
+from hrd.estimate.gate import PublishGate
 from hrd.estimate.ridge import NEAR_BPM
 from hrd.train.shards import ShardSet, open_shards
 from hrd.types import MODEL_FS_HZ, PulseChunk, RoiChunk
@@ -163,7 +164,7 @@ def fit(samples: Samples, min_confidence: float) -> Dict[str, Any]:
             continue
         others = fit_calibration(samples.x[~held_out], right[~held_out], weight[~held_out])
         p[held_out] = others.confidences(expand(samples.x[held_out], others.mean, others.spread))
-    said = p >= min_confidence
+    said = _gated(samples.clip, p, min_confidence)
     fitted = to_json(fit_calibration(samples.x, right, weight))
     fitted["held_out"] = {
         "readings": int(len(right)),
@@ -176,6 +177,17 @@ def fit(samples: Samples, min_confidence: float) -> Dict[str, Any]:
         "published_without_pulse": round(float(said[~samples.alive].mean()), 4),
     }
     return fitted
+
+
+def _gated(clip: np.ndarray, p: np.ndarray, min_confidence: float) -> np.ndarray:
+    """(N,) bool: which estimates the daemon would publish, leaps not looked at."""
+    said = np.zeros(len(p), bool)
+    gate = PublishGate(min_confidence, np.inf)
+    for k in range(len(p)):
+        if k == 0 or clip[k] != clip[k - 1]:
+            gate.reset()
+        said[k] = gate.allows(0.0, float(p[k]), float(k))
+    return said
 
 
 def join(parts: Sequence[Samples]) -> Samples:

@@ -1,0 +1,66 @@
+"""What is published: readings that are sure enough, that begin well, and that do not leap."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+MAX_JUMP_BPM = 25.0
+"""Successive published readings never differ by more than this."""
+
+_MEMORY_S = 10.0  # after a longer silence there is nothing to leap from
+_PROOF_READINGS = 3
+_AGREE_BPM = 5.0
+_START, _SURE = 0.75, 0.15
+
+
+class PublishGate:
+    """Asked about every reading in turn.
+
+    Once readings flow, they go on while their confidence is at least ``min_confidence``. To begin,
+    one must be surer than that, or three in a row a little surer (at the default of 0.8: 0.97 and
+    0.85): what looks like a pulse for a second is often none. One that leaps from the last
+    published rate is held back until three in a row agree: then it was the last published one that
+    was wrong, or the heart did what hearts hardly do. A ``min_confidence`` of 0 lets all through.
+    """
+
+    def __init__(self, min_confidence: float, max_jump_bpm: float = MAX_JUMP_BPM) -> None:
+        self._least = min_confidence
+        self._start = 1.0 - _START * (1.0 - min_confidence)
+        self._sure = 1.0 - _SURE * (1.0 - min_confidence)
+        self._max_jump_bpm = max_jump_bpm
+        self.reset()
+
+    def reset(self) -> None:
+        """Another face, or another stream."""
+        self._open = False
+        self._good = 0
+        self._bpm: Optional[float] = None
+        self._said_s = 0.0
+        self._held: List[float] = []
+
+    def refuse(self) -> None:
+        """There was nothing to publish: what comes next has to begin again."""
+        self._open = False
+        self._good = 0
+
+    def allows(self, bpm: float, confidence: float, time_s: float) -> bool:
+        """May this reading be published now?"""
+        if self._least <= 0.0:
+            return True
+        if confidence < self._least:
+            self.refuse()
+            return False
+        if not self._open:
+            self._good = self._good + 1 if confidence >= self._start else 0
+            self._open = self._good >= _PROOF_READINGS or confidence >= self._sure
+        return self._open and self._is_no_leap(bpm, time_s)
+
+    def _is_no_leap(self, bpm: float, time_s: float) -> bool:
+        recent = self._bpm is not None and time_s - self._said_s <= _MEMORY_S
+        if recent and self._bpm is not None and abs(bpm - self._bpm) > self._max_jump_bpm:
+            agreeing = [one for one in self._held if abs(one - bpm) <= _AGREE_BPM]
+            self._held = [*agreeing, bpm] if len(agreeing) == len(self._held) else [bpm]
+            if len(self._held) < _PROOF_READINGS:
+                return False
+        self._bpm, self._said_s, self._held = bpm, time_s, []
+        return True
