@@ -256,12 +256,11 @@ def _checked(hint: Any, value: Any, key: str, where: str) -> Any:
         if value is None:
             return None
         hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
+    if isinstance(value, int) and value.bit_length() > 63:  # TOML's own limit
+        raise UsageError(f"{where}: {key} is a number too large to be meant")
     right = isinstance(value, hint) and not (hint is not bool and isinstance(value, bool))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        try:
-            value, right = float(value), True
-        except OverflowError:
-            right = False
+        value, right = float(value), True
     if not right:
         raise UsageError(f"{where}: {key} must be {_WORDS[hint]}, not {_show(value)}")
     choices = _CHOICES.get(key)
