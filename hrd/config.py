@@ -221,6 +221,9 @@ def to_toml(config: Config) -> str:
     return "\n".join(lines).strip() + "\n"
 
 
+_MAX_CHARS = 300  # of a complaint: it may quote what is wrong, however long that is
+
+
 def _build(kind: Any, table: Any, prefix: str, where: str) -> Any:
     if not isinstance(table, Mapping):
         raise UsageError(f"{where}: {prefix.rstrip('.')} must be a table, not {_show(table)}")
@@ -244,7 +247,7 @@ def _build(kind: Any, table: Any, prefix: str, where: str) -> Any:
     try:
         return kind(**values)
     except UsageError as error:
-        raise UsageError(f"{where}: {prefix}{error}") from error
+        raise UsageError(f"{where}: {prefix}{str(error)[:_MAX_CHARS]}") from error
 
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
