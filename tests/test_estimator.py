@@ -233,29 +233,35 @@ def test_broken_calibration_is_one_sentence(tmp_path) -> None:
         load_calibration("onnx", path)
 
 
-def test_a_running_rate_is_read_at_its_end() -> None:
-    # 0.5 bpm/s for 12 s: 74 in the middle, 77 at the end, 76.5 a second before it
+def test_a_running_rate_is_found() -> None:
+    # 0.5 bpm/s for 12 s: 74 in the middle
     bpm = 71.0 + 0.5 * np.arange(360) / FS
-    chirp = fit_chirp(beat(bpm), FS, 74.5, 3.0, settle_s=1.0)
+    chirp = fit_chirp(beat(bpm), FS, 74.5, 3.0)
     assert chirp.middle_bpm == pytest.approx(74.0, abs=0.3)
     assert chirp.slope_bpm_per_s == pytest.approx(0.5, abs=0.1)
-    assert chirp.end_bpm == pytest.approx(76.5, abs=0.6)
     assert chirp.share > 0.7
+    assert 1.2 < chirp.run_bpm(5.0) < 2.5
 
 
 @pytest.mark.parametrize("bpm", [45.0, 72.3, 120.1, 199.9])
 def test_a_steady_rate_has_no_slope(bpm: float) -> None:
-    chirp = fit_chirp(beat(np.full(360, bpm)), FS, bpm + 1.3, 3.0, settle_s=1.0)
-    assert chirp.end_bpm == pytest.approx(bpm, abs=0.3)
+    chirp = fit_chirp(beat(np.full(360, bpm)), FS, bpm + 1.3, 3.0)
+    assert chirp.middle_bpm == pytest.approx(bpm, abs=0.2)
     assert abs(chirp.slope_bpm_per_s) < 0.05
+    assert abs(chirp.run_bpm(5.0)) < 0.01
+
+
+def test_a_resting_heart_wavers_and_is_not_followed() -> None:
+    bpm = 71.0 + 0.1 * np.arange(360) / FS
+    assert abs(fit_chirp(beat(bpm), FS, 71.6, 3.0).run_bpm(5.0)) < 0.1
 
 
 def test_noise_and_silence_have_no_slope_to_speak_of() -> None:
     for seed in range(5):
-        chirp = fit_chirp(noise(360, seed), FS, 80.0, 3.0, settle_s=1.0)
+        chirp = fit_chirp(noise(360, seed), FS, 80.0, 3.0)
         assert abs(chirp.slope_bpm_per_s) < 0.7
-        assert abs(chirp.end_bpm - 80.0) <= 12.0
-    assert fit_chirp(np.zeros(360, np.float32), FS, 80.0, 3.0, settle_s=1.0).end_bpm == 80.0
+        assert abs(chirp.middle_bpm - 80.0) <= 7.0
+    assert fit_chirp(np.zeros(360, np.float32), FS, 80.0, 3.0).run_bpm(5.0) == 0.0
 
 
 def test_readings_have_no_steps() -> None:

@@ -19,28 +19,30 @@ REACH_BPM = 7.0
 _STEP_BPM = 0.25
 _SLOPES_BPM_PER_S = np.arange(-1.0, 1.01, 0.125)
 _SLOPE_SD_BPM_PER_S = 0.35
+_WAVER_BPM_PER_S = 0.35
 _BLOCK = 6  # samples averaged after mixing to zero frequency: 5 Hz hold the +-7 bpm easily
 
 
 @dataclass(frozen=True)
 class Chirp:
-    """``middle_bpm``: rate in the middle of the window; ``end_bpm``: at its end;
-    ``slope_bpm_per_s``: between them; posterior means. ``share``: of the signal's variance that
-    the best chirp explains."""
+    """``middle_bpm``: rate in the middle of the window; ``slope_bpm_per_s``: how fast it runs;
+    posterior means. ``share``: of the signal's variance that the best chirp explains."""
 
     middle_bpm: float
-    end_bpm: float
     slope_bpm_per_s: float
     share: float
 
+    def run_bpm(self, seconds: float) -> float:
+        """How far the rate runs in that time, as far as it is a run: a heart at rest wavers by a
+        tenth of a bpm per second all the time, and to follow that is to add noise."""
+        slope = self.slope_bpm_per_s
+        return seconds * slope * slope**2 / (slope**2 + _WAVER_BPM_PER_S**2)
 
-def fit_chirp(
-    signal: np.ndarray, fs_hz: float, bpm: float, independent_per_s: float, settle_s: float
-) -> Chirp:
+
+def fit_chirp(signal: np.ndarray, fs_hz: float, bpm: float, independent_per_s: float) -> Chirp:
     """Rate and slope of ``signal`` (N,), whose spectrum has its peak near ``bpm``.
 
-    ``independent_per_s``: independent samples a second that the likelihood counts. ``settle_s``:
-    how far before the window's end "the end" is.
+    ``independent_per_s``: independent samples a second that the likelihood counts.
     """
     count = len(signal) // _BLOCK * _BLOCK
     part = np.asarray(signal[-count:], np.float64)
@@ -48,7 +50,7 @@ def fit_chirp(
     power = float(part @ part)
     duration_s = count / fs_hz
     if power <= 1e-20 or count < 4 * _BLOCK:
-        return Chirp(bpm, bpm, 0.0, 0.0)
+        return Chirp(bpm, 0.0, 0.0)
     t_s = (np.arange(count) - 0.5 * (count - 1)) / fs_hz
     mixed = part * np.exp(-2j * np.pi * (bpm / 60.0) * t_s)
     blocks = mixed.reshape(-1, _BLOCK).sum(1)
@@ -59,9 +61,7 @@ def fit_chirp(
     weight = np.exp(log_posterior - log_posterior.max())
     weight /= weight.sum()
     middle = bpm + float(weight @ offsets_bpm)
-    slope = float(weight @ slopes)
-    end = middle + slope * (0.5 * duration_s - settle_s)
-    return Chirp(middle, end, slope, min(1.0, float(share.max())))
+    return Chirp(middle, float(weight @ slopes), min(1.0, float(share.max())))
 
 
 @functools.lru_cache(maxsize=64)

@@ -129,13 +129,13 @@ class HeartRateEstimator:
             self._fs_hz,
             peak_bpm,
             self._ridge_config.independent_per_s,
-            _SETTLE_S,
         )
+        bpm = peak_bpm + chirp.run_bpm(0.5 * self.window_s - _SETTLE_S)
         snr = snr_db(spectrum, peak_bpm / 60.0)
         evidence = self._weigh(peak_bpm, point.mass, snr, chirp)
         self._said_bpm = [*self._said_bpm, peak_bpm][-_STEADY_READINGS:]
         confidence = self._calibration.confidence(evidence.features())
-        return Estimate(chirp.end_bpm, confidence, snr, self.window_s, evidence)
+        return Estimate(bpm, confidence, snr, self.window_s, evidence)
 
     def _weigh(self, bpm: float, mass: float, snr: float, chirp: Chirp) -> Evidence:
         pos = self._spectrum(self._pos.samples)
