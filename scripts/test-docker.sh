@@ -24,6 +24,13 @@ case $(uname -m) in
     *) skip "no constraints for $(uname -m)" ;;
 esac
 mkdir -p "$cache"
+descendants() {
+    local child
+    for child in $(pgrep -P "$1"); do
+        descendants "$child"
+        echo "$child"
+    done
+}
 buildah() { command buildah --root "$cache/storage" --runroot "$cache/run" --storage-driver vfs "$@"; }
 
 if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
@@ -55,10 +62,11 @@ for image in "${@:-cpu}"; do
     buildah bud --pull-never --isolation chroot --format docker "${certificate[@]}" \
         "${arguments[@]}" -f "docker/Dockerfile.$image" -t "hrd:$image" . \
         >"$cache/build-$image.log" 2>&1 || { tail -n 30 "$cache/build-$image.log"; exit 1; }
-    say "$image: $(grep -c '^STEP' "$cache/build-$image.log") steps done"
+    say "$image: $(grep -c 'STEP [0-9]' "$cache/build-$image.log") steps done"
     buildah inspect --type image --format \
         'user {{.Docker.Config.User}}, entry {{.Docker.Config.Entrypoint}} {{.Docker.Config.Cmd}}, health {{.Docker.Config.Healthcheck.Test}}' \
         "hrd:$image" | sed 's/^/docker: /'
+    echo
     size=$(buildah images --json "hrd:$image" | sed -n 's/.*"size": *"\([^"]*\)".*/\1/p' | head -n 1)
     say "$image: $size"
 
@@ -75,7 +83,9 @@ for image in "${@:-cpu}"; do
     inside hrd watch --json --tracking --count 1 --wait 120 | tail -n 1
     inside hrd watch --json --count 1 >/dev/null
     say "$image: healthy while it runs"
-    inside pkill -TERM -f 'hrd run' 2>/dev/null || kill -TERM "$daemon" 2>/dev/null || true
+    # the engine's own processes do not pass signals on
+    mapfile -t processes < <(descendants "$daemon")
+    kill -TERM "${processes[@]}" 2>/dev/null || true
     wait "$daemon" 2>/dev/null || true
     buildah rm "$container" >/dev/null
     trap - EXIT

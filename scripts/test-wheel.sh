@@ -5,6 +5,7 @@ set -euo pipefail
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 python=${1:-$checkout/.venv/bin/python}
 say() { printf 'wheel: %s\n' "$*"; }
+# shellcheck disable=SC2012
 wheel=$(ls -t "$checkout"/dist/hrd-*.whl | head -n 1)
 folder=$(mktemp -d "${TMPDIR:-/tmp}/hrd-wheel-XXXXXX")
 daemon=""

@@ -6,9 +6,12 @@ import os
 import platform
 from typing import Dict
 
+from hrd.bench.power import power
+
 
 def describe() -> Dict[str, object]:
-    """Processor, cores at hand, system, Python, and a Jetson's model where there is one."""
+    """Processor, cores at hand, system, Python, and a Jetson's model where there is one, and
+    how fast it may run."""
     device: Dict[str, object] = {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
@@ -19,6 +22,7 @@ def describe() -> Dict[str, object]:
     jetson = _first_line("/proc/device-tree/model")
     if jetson:
         device["board"] = jetson
+    device.update(power())
     return device
 
 

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from hrd.bench.live import ALL_STAGES, LiveTiming
 from hrd.bench.models import ModelTiming
+from hrd.bench.power import sentence
 from hrd.bench.timing import Percentiles, significant
 
 # Table 4 of Hwang, Park & Lee (2023): seconds per frame on a Jetson Nano.
@@ -65,7 +66,7 @@ def as_text(models: Sequence[ModelTiming], live: LiveTiming, device: Dict[str, o
     """The same for a terminal."""
     lines: List[str] = [
         f"{device.get('board', device['cpu'])}, {device['cores']} cores, {device['system']}",
-        "",
+        sentence(device),
         "models, seconds per frame (amortised over a chunk; the network alone, then with its "
         "input's normalisation)",
         f"  {'model':8} {'engine':18} {'params':>9} {'MACs/frame':>12} {'chunk':>6} "
