@@ -145,6 +145,20 @@ def test_runs_side_by_side_end_as_they_would_alone(tmp_path):
         assert all(torch.allclose(one[k].float(), other[k].float(), atol=1e-6) for k in one)
 
 
+def test_a_run_can_begin_where_another_ended(tmp_path):
+    store = make_store(5, frames=80)
+    first = train(replace(QUICK, out=str(tmp_path / "a")), store, spec=TINY).checkpoint
+    config = replace(
+        QUICK, out=str(tmp_path / "b"), start_from=str(first), learning_rate=0.0, weight_decay=0.0
+    )
+    second = train(config, store, spec=TINY).checkpoint
+    one, other = (load_network(path)[0].head.weight for path in (first, second))
+    assert torch.equal(one, other)
+    wrong = replace(config, out=str(tmp_path / "c"))
+    with pytest.raises(HrdError, match="another network"):
+        train(wrong, store, spec=TINY_TEACHER)
+
+
 @pytest.mark.parametrize("change", [{"steps": 9}, {"data_seed": 3}, {"learning_rate": 1.0}])
 def test_runs_that_would_not_see_the_same_are_not_compared(tmp_path, change):
     a = replace(QUICK, out=str(tmp_path / "a"))

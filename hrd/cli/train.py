@@ -76,6 +76,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--out", metavar="DIR", help="where the run is written (runs/teacher or runs/student)"
     )
+    parser.add_argument(
+        "--start-from",
+        metavar="CHECKPOINT",
+        help="begin with the weights of another run's last.pt (default: random ones)",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run under --out")
     parser.add_argument("--steps", type=int, metavar="N", help="batches to train for")
     parser.add_argument(
@@ -161,6 +166,7 @@ def run(args: argparse.Namespace) -> int:
         validation=args.validation if args.validation_clips else "",
         out=args.out or f"runs/{args.network}",
         teacher=args.distill or "",
+        start_from=args.start_from or "",
         steps=args.steps,
         minutes=args.minutes,
         batch_clips=args.batch,

@@ -17,7 +17,8 @@ class TrainConfig:
 
     A run ends after ``steps`` or ``minutes``, whichever comes first, and the learning rate falls
     along a cosine towards that end. ``seed`` sets the first weights, ``data_seed`` the order and
-    variation of the clips, so that runs can differ in one and share the other. ``skip_frames``: the
+    variation of the clips, so that runs can differ in one and share the other. ``start_from``: the
+    checkpoint of another run whose averaged weights this one begins with. ``skip_frames``: the
     first output samples that are left out of the loss, where the network has not seen enough.
     """
 
@@ -45,6 +46,7 @@ class TrainConfig:
     validate_every: int = 1000
     save_every: int = 250
     teacher: str = ""
+    start_from: str = ""
     augmentation: Augmentation = field(default_factory=Augmentation)
     loss: LossWeights = field(default_factory=LossWeights)
     distill: DistillWeights = field(default_factory=DistillWeights)

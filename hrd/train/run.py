@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from hrd.train.checkpoint import FORMAT, load_checkpoint, save_atomically, spec_to_dict
+from hrd.errors import HrdError
+from hrd.train.checkpoint import (
+    FORMAT,
+    load_checkpoint,
+    load_network,
+    save_atomically,
+    spec_to_dict,
+)
 from hrd.train.config import TrainConfig, learning_rate
 from hrd.train.data import Batch, ClipStore
 from hrd.train.distill import FeatureLoss, Knowledge, signal_loss, teacher_gate
@@ -105,6 +112,11 @@ class Run:
         self.out = Path(config.out)
         self.path = self.out / "last.pt"
         self.net = PulseNet(self.spec)
+        if config.start_from:
+            other, _ = load_network(Path(config.start_from))
+            if other.spec != self.spec:
+                raise HrdError(f"{config.start_from} holds another network than {self.spec.name}")
+            self.net.load_state_dict(other.state_dict())
         features = FeatureLoss(self.spec, teacher) if teacher is not None else None
         self.trainee = Trainee(config, self.net, features).to(
             place.device, memory_format=torch.channels_last
