@@ -18,8 +18,7 @@ class PublishGate:
 
     Once readings flow, they go on while their confidence is at least ``min_confidence``. To begin,
     one must be surer than that, or three in a row a little surer (at the default of 0.8: 0.97 and
-    0.85): what looks like a pulse for a second is often none. Within ten seconds of the last
-    published one, a single reading of the lesser kind is enough. One that leaps from the last
+    0.85): what looks like a pulse for a second is often none. One that leaps from the last
     published rate is held back until three in a row agree: then it was the last published one that
     was wrong, or the heart did what hearts hardly do. A ``min_confidence`` of 0 lets all through.
     """
@@ -53,20 +52,15 @@ class PublishGate:
             return False
         if not self._open:
             self._good = self._good + 1 if confidence >= self._start else 0
-            needed = 1 if self._is_recent(time_s) else _PROOF_READINGS
-            self._open = self._good >= needed or confidence >= self._sure
+            self._open = self._good >= _PROOF_READINGS or confidence >= self._sure
         return self._open and self._is_no_leap(bpm, time_s)
 
     def _is_no_leap(self, bpm: float, time_s: float) -> bool:
-        leaps = self._bpm is not None and abs(bpm - self._bpm) > self._max_jump_bpm
-        if leaps and self._is_recent(time_s):
+        recent = self._bpm is not None and time_s - self._said_s <= _MEMORY_S
+        if recent and self._bpm is not None and abs(bpm - self._bpm) > self._max_jump_bpm:
             agreeing = [one for one in self._held if abs(one - bpm) <= _AGREE_BPM]
             self._held = [*agreeing, bpm] if len(agreeing) == len(self._held) else [bpm]
             if len(self._held) < _PROOF_READINGS:
                 return False
         self._bpm, self._said_s, self._held = bpm, time_s, []
         return True
-
-    def _is_recent(self, time_s: float) -> bool:
-        """Was the last published reading but a moment ago?"""
-        return self._bpm is not None and time_s - self._said_s <= _MEMORY_S
