@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -142,3 +145,17 @@ def test_what_is_read_in_a_process_of_its_own() -> None:
     alone = ["/dev/video0", "v4l2:///dev/video1", "/dev/v4l/by-id/x", "rtsp://u:p@c/1", "HTTP://c/"]
     assert all(map(hangs_alone, alone))
     assert not any(map(hangs_alone, ["clip.mp4", "sim:bpm=72", "csi://0", "file:///x.mp4"]))
+
+
+def test_a_parent_that_gives_up_at_once_leaves_a_child_that_ends_quietly() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        command = [sys.executable, "-m", "hrd.capture.child", str(theirs.fileno())]
+        with subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True
+        ) as child:
+            theirs.close()
+            ours.close()
+            _, said = child.communicate(timeout=30)
+    assert said == ""
+    assert child.returncode == 0

@@ -319,7 +319,10 @@ class _Outlet:
 
 def _play(sock: socket.socket) -> None:
     """Open what the parent asks for and send its frames until told to end."""
-    request = json.loads(sock.recv(_MESSAGE_BYTES))
+    asked = sock.recv(_MESSAGE_BYTES)
+    if not asked:  # the parent gave up while this process was still starting
+        return
+    request = json.loads(asked)
     _set_up_logging(int(request["level"]))
     outlet = _Outlet(sock)
     try:
