@@ -50,25 +50,24 @@ def normalise(
     if frames == 0:
         return np.zeros((0, 3) + crops.shape[1:3], np.float32), state
     last_crop = state.last_crop
+    if last_crop is None:  # a stream begins as after a cut
+        last_crop, cut = crops[0], cut.copy()
+        cut[0] = True
     magnitude_sum, weight_sum = state.magnitude_sum, state.weight_sum
     planar = np.empty((frames, 3) + crops.shape[1:3], np.float32)
     for first in range(0, frames, _BLOCK_FRAMES):
         block = crops[first : first + _BLOCK_FRAMES]
         block_cut = cut[first : first + _BLOCK_FRAMES]
-        begins = last_crop is None
-        before = block[:1] if last_crop is None else last_crop[None]
-        previous = np.concatenate([before, block[:-1]])
+        previous = np.concatenate([last_crop[None], block[:-1]])
         difference = block - previous
         previous += block
         previous += 2.0
         difference /= previous
         difference[block_cut] = 0.0
-        if begins:
-            difference[0] = 0.0
         magnitude = np.abs(difference, out=previous).mean(axis=(1, 2, 3))
         scale = np.empty(len(block), np.float32)
         for t in range(len(block)):
-            if not (block_cut[t] or (begins and t == 0)):
+            if not block_cut[t]:
                 magnitude_sum = _DECAY * magnitude_sum + float(magnitude[t])
                 weight_sum = _DECAY * weight_sum + 1.0
             scale[t] = max(magnitude_sum / weight_sum, _MIN_SCALE) if weight_sum > 0 else 1.0

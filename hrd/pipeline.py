@@ -17,7 +17,7 @@ import numpy as np
 from hrd.engine.base import Engine
 from hrd.estimate.confidence import load_calibration
 from hrd.estimate.estimator import EstimatorConfig, HeartRateEstimator
-from hrd.estimate.gate import MAX_JUMP_BPM, PublishGate
+from hrd.estimate.gate import PublishGate
 from hrd.estimate.whole import WholeClip
 from hrd.face.detect import FaceDetector
 from hrd.face.track import FaceTracker, TrackerConfig
@@ -53,8 +53,6 @@ class PipelineConfig:
     """Samples per chunk at MODEL_FS_HZ: 30 gives one reading a second."""
     min_confidence: float = 0.8
     """No bpm below this confidence."""
-    max_jump_bpm: float = MAX_JUMP_BPM
-    """Successive readings never differ by more than this."""
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
@@ -83,7 +81,7 @@ class Pipeline:
         self._quality = QualityGate(self._config.quality)
         self._estimated_engine = engine.info.name
         self._estimator = self._make_estimator()
-        self._gate = PublishGate(self._config.min_confidence, self._config.max_jump_bpm)
+        self._gate = PublishGate(self._config.min_confidence)
         self._whole = WholeClip()
         self._witnesses = Witnesses()
         self._on_pulse = on_pulse

@@ -9,6 +9,8 @@ from typing import Iterator
 
 import pytest
 
+from tests.gpu_help import FakeGpu, make_fake_gpu
+
 # A shell's background job ignores Ctrl-C, and so would every command that the tests start from it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -23,6 +25,14 @@ def face_clip() -> Path:
     if not path.is_file():
         pytest.skip(f"the real clip {path.name} is not beside this checkout (../shared/clips)")
     return path
+
+
+@pytest.fixture(scope="module")
+def module_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGpu]:
+    """The stand-in for a GPU, with its worker's interpreter; one for each file of tests."""
+    gpu = make_fake_gpu(tmp_path_factory.mktemp("gpu"))
+    yield gpu
+    gpu.close()
 
 
 @pytest.fixture(autouse=True)

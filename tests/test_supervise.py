@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import Callable, Dict, List, Optional
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ from hrd.engine.worker import framing
 from hrd.pipeline import Pipeline, PipelineConfig
 from hrd.types import PulseChunk, RoiChunk, State
 from tests.fakes import SKIN_FACE, always, skin_frame
-from tests.gpu_help import FakeGpu, make_fake_gpu
+from tests.gpu_help import FakeGpu
 from tests.test_daemon import running
 from tests.test_engine import chunk, part
 
@@ -248,13 +248,6 @@ def test_the_pipeline_reads_on_with_another_engine() -> None:
 
 
 # With a real worker process.
-
-
-@pytest.fixture(scope="module")
-def module_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGpu]:
-    gpu = make_fake_gpu(tmp_path_factory.mktemp("gpu"))
-    yield gpu
-    gpu.close()
 
 
 @pytest.fixture

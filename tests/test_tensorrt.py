@@ -31,16 +31,9 @@ from hrd.engine.tensorrt import (
     relative_difference,
 )
 from hrd.engine.worker import framing
-from tests.gpu_help import FakeGpu, make_fake_gpu, python36, script
+from tests.gpu_help import FakeGpu, python36, script
 
 FRAMES = np.random.default_rng(0).standard_normal((130, 3, 36, 36)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def module_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGpu]:
-    gpu = make_fake_gpu(tmp_path_factory.mktemp("gpu"))
-    yield gpu
-    gpu.close()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from hrd.estimate.confidence import Calibration, Evidence
 from hrd.estimate.ridge import RidgeConfig, RidgeTracker
 from hrd.estimate.spectrum import (
     Spectrum,
+    detrend,
     peak_hz,
     peak_near_bpm,
     rate_score,
@@ -195,13 +196,11 @@ def colour_at(face_rgb: np.ndarray, fs_hz: float, bpm: float) -> Colour:
     """Read the face's mean colour (N, 3) at a rate."""
     if len(face_rgb) < 2.0 * fs_hz:
         return Colour(0.0, 1.0, 1.0)
-    x = np.arange(len(face_rgb)) - 0.5 * (len(face_rgb) - 1)
-    relative = face_rgb / np.maximum(face_rgb.mean(axis=0), 1e-6) - 1.0
-    relative = relative - np.outer(x, (x @ relative) / (x @ x))
-    wave = np.exp(-2j * np.pi * bpm / 60.0 / fs_hz * x)
+    relative = detrend(face_rgb / np.maximum(face_rgb.mean(axis=0), 1e-6))
+    wave = np.exp(-2j * np.pi * bpm / 60.0 / fs_hz * np.arange(len(face_rgb)))
     red, green, _ = wave @ relative
     power = abs(green) ** 2
-    variance = len(x) * float(relative[:, 1] @ relative[:, 1])
+    variance = len(relative) * float(relative[:, 1] @ relative[:, 1])
     return Colour(
         green_share=min(1.0, 2.0 * power / max(variance, 1e-20)),
         red_ratio=float(np.clip((red * np.conj(green)).real / max(power, 1e-20), -0.5, 2.0)),

@@ -23,11 +23,10 @@ class PublishGate:
     was wrong, or the heart did what hearts hardly do. A ``min_confidence`` of 0 lets all through.
     """
 
-    def __init__(self, min_confidence: float, max_jump_bpm: float = MAX_JUMP_BPM) -> None:
+    def __init__(self, min_confidence: float) -> None:
         self._least = min_confidence
         self._start = 1.0 - _START * (1.0 - min_confidence)
         self._sure = 1.0 - _SURE * (1.0 - min_confidence)
-        self._max_jump_bpm = max_jump_bpm
         self.reset()
 
     def reset(self) -> None:
@@ -57,7 +56,7 @@ class PublishGate:
 
     def _is_no_leap(self, bpm: float, time_s: float) -> bool:
         recent = self._bpm is not None and time_s - self._said_s <= _MEMORY_S
-        if recent and self._bpm is not None and abs(bpm - self._bpm) > self._max_jump_bpm:
+        if recent and self._bpm is not None and abs(bpm - self._bpm) > MAX_JUMP_BPM:
             agreeing = [one for one in self._held if abs(one - bpm) <= _AGREE_BPM]
             self._held = [*agreeing, bpm] if len(agreeing) == len(self._held) else [bpm]
             if len(self._held) < _PROOF_READINGS:

@@ -43,7 +43,7 @@ def welch_spectrum(bvp: np.ndarray, fs_hz: float) -> Spectrum:
         raise ValueError(f"{count} samples at {fs_hz:g} Hz are too few: 2 s are needed")
     points = max(_GRID_POINTS, count)
     # of a sinusoid: half its amplitude's square
-    power = np.square(np.abs(np.fft.rfft(_detrend(bvp), points))) * (2.0 / count**2)
+    power = np.square(np.abs(np.fft.rfft(detrend(bvp), points))) * (2.0 / count**2)
     frequency = np.arange(len(power)) * (fs_hz / points)
     low, high = (int(np.ceil(edge * points / fs_hz)) for edge in _NOISE_BAND_HZ)
     # Parseval on the zero-padded grid: its ordinates over-count the variance by this much
@@ -52,11 +52,11 @@ def welch_spectrum(bvp: np.ndarray, fs_hz: float) -> Spectrum:
     return Spectrum(frequency, share, count / fs_hz)
 
 
-def _detrend(signal: np.ndarray) -> np.ndarray:
-    """The signal less its least-squares line, float64."""
+def detrend(signal: np.ndarray) -> np.ndarray:
+    """Signals (N,) or (N, C) less their least-squares lines, float64."""
     x = np.arange(len(signal)) - 0.5 * (len(signal) - 1)
-    centred = signal - signal.mean(dtype=np.float64)
-    return centred - x * ((x @ centred) / (x @ x))
+    centred = signal - signal.mean(axis=0, dtype=np.float64)
+    return centred - np.multiply.outer(x, (x @ centred) / (x @ x))
 
 
 def peak_hz(

@@ -37,20 +37,21 @@ def following_figures(
     step at ``step_at_s`` until three readings in a row are within 5 bpm of the moment's rate.
     """
     now = [abs(_gap(row)) for row in said if row.now_bpm is not None]
+    each = by_recording(said)
     jumps = [
         abs(float(b.bpm or 0.0) - float(a.bpm or 0.0))
-        for own in by_recording(said)
+        for own in each
         for a, b in zip(own, own[1:])
         if b.time_s - a.time_s <= _SUCCESSIVE_S
     ]
-    good = sum(_good_early(own) for own in by_recording(said))
+    good = sum(_good_early(own) for own in each)
     figures: Dict[str, Any] = {
         "mae_now": float(np.mean(now)) if now else None,
         "largest_jump_bpm": max(jumps) if jumps else None,
         "good_by_15_s": good / recordings if recordings else None,
     }
     if step_at_s is not None and recordings:
-        times = sorted(_settled(own, step_at_s) for own in by_recording(said))
+        times = sorted(_settled(own, step_at_s) for own in each)
         times += [float("inf")] * (recordings - len(times))
         figures["settled_s"] = {
             "median": _finite(times[int(np.ceil(0.5 * len(times))) - 1]),

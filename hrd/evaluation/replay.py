@@ -83,7 +83,7 @@ def run_methods(
     threshold (``published``). Raises ``DataError`` if there is not a single frame.
     """
     face = _FoundFace()
-    config = replace(config, min_confidence=0.0, max_jump_bpm=np.inf)
+    config = replace(config, min_confidence=0.0)
     outputs = {method: Output() for method in engines}
     pipelines: Dict[str, Pipeline] = {}
     for method, engine in engines.items():

@@ -182,7 +182,7 @@ def fit(samples: Samples, min_confidence: float) -> Dict[str, Any]:
 def _gated(clip: np.ndarray, p: np.ndarray, min_confidence: float) -> np.ndarray:
     """(N,) bool: which estimates the daemon would publish, leaps not looked at."""
     said = np.zeros(len(p), bool)
-    gate = PublishGate(min_confidence, np.inf)
+    gate = PublishGate(min_confidence)
     for k in range(len(p)):
         if k == 0 or clip[k] != clip[k - 1]:
             gate.reset()
