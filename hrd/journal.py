@@ -158,11 +158,32 @@ def make_handler(stream: Optional[TextIO] = None, journal: str = JOURNAL_SOCKET)
         try:
             handler: logging.Handler = JournalHandler(journal)
         except OSError:
-            handler = logging.StreamHandler(stream)
+            handler = _StreamHandler(stream)
             handler.setFormatter(PrefixFormatter("%(name)s: %(message)s"))
         else:
             handler.setFormatter(logging.Formatter("%(message)s"))
         return handler
-    handler = logging.StreamHandler(stream)
+    handler = _StreamHandler(stream)
     handler.setFormatter(logging.Formatter(PLAIN_FORMAT))
     return handler
+
+
+class _StreamHandler(logging.StreamHandler):
+    """Writes to where the stream leads now, wherever descriptor 2 is turned to for a while.
+
+    While a C++ library is loaded, its chatter is kept away by turning descriptor 2 off for the
+    whole process; what other threads have to say meanwhile must not be lost with it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._own: Optional[TextIO] = None
+        try:
+            self._own = os.fdopen(os.dup(stream.fileno()), "w", 1, errors="backslashreplace")
+        except (OSError, ValueError):  # a stream of Python alone
+            pass
+        super().__init__(self._own or stream)
+
+    def close(self) -> None:
+        super().close()
+        if self._own is not None:
+            self._own.close()

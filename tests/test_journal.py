@@ -12,6 +12,7 @@ from typing import Any, Dict, List
 
 import pytest
 
+from hrd.face.detect import quiet_stderr
 from hrd.journal import (
     JournalHandler,
     PrefixFormatter,
@@ -116,3 +117,14 @@ def test_debug_is_not_limited_and_nothing_piles_up() -> None:
     for n in range(2000):
         limit.filter(record(f"line {n}"))
     assert len(limit._kinds) <= 256
+
+
+def test_no_line_is_lost_while_descriptor_2_is_turned_off(capfd: Any) -> None:
+    handler = make_handler()
+    try:
+        with quiet_stderr():
+            os.write(2, b"chatter\n")
+            handler.emit(record("a camera is gone"))
+    finally:
+        handler.close()
+    assert capfd.readouterr().err == "INFO hrd.x: a camera is gone\n"

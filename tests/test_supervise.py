@@ -314,6 +314,17 @@ def test_auto_uses_tensorrt_only_if_it_is_built_or_the_daemon_waits(
     selection.engine.close()
 
 
+def test_a_caller_that_cannot_wait_is_told_to_build(gpu: FakeGpu, tmp_path: Path) -> None:
+    empty = TensorRtOptions(gpu.python, cache_dir=str(tmp_path), deadline_s=30.0)
+    with pytest.raises(EngineError, match="make it with: hrd build-engine"):
+        open_engine("tensorrt", tensorrt=empty, live=True, may_build=False)
+    assert list(tmp_path.rglob("*")) == []
+    for may_build in (True, False):
+        selection = open_engine("tensorrt", tensorrt=empty, live=True, may_build=may_build)
+        assert selection.engine.info.name == "tensorrt"
+        selection.engine.close()
+
+
 def test_a_named_tensorrt_that_cannot_run_is_an_error(gpu: FakeGpu) -> None:
     absent = TensorRtOptions(gpu.interpreter(FAKE_CUDA="absent"), cache_dir="")
     with pytest.raises(EngineError, match="no CUDA-capable device"):

@@ -45,6 +45,7 @@ def open_engine(
     tensorrt: Optional[TensorRtOptions] = None,
     chunk_frames: int = 30,
     live: bool = False,
+    may_build: bool = True,
 ) -> Selection:
     """Open the engine of that name: ``auto``, ``tensorrt``, ``onnx`` or ``pos``.
 
@@ -55,10 +56,12 @@ def open_engine(
     TensorRT builds its engine once per machine, which takes minutes on a Nano: ``tensorrt`` waits
     for that, ``auto`` does not. With ``live`` (the daemon) ``auto`` starts on ONNX Runtime
     and TensorRT takes over when it is ready; without, it is used only if it is built already.
+    Without ``may_build`` the caller does not wait for a build: ``tensorrt`` is an ``EngineError``
+    that names ``hrd build-engine``.
     """
     if name not in CHOICES:
         raise EngineError(f"unknown engine {name!r}: use {', '.join(CHOICES)}")
-    selection = _Opening(name, model, threads, tensorrt, chunk_frames, live).open()
+    selection = _Opening(name, model, threads, tensorrt, chunk_frames, live, may_build).open()
     logger.info("engine: %s", selection.why)
     return selection
 
@@ -72,6 +75,7 @@ class _Opening:
         tensorrt: Optional[TensorRtOptions],
         chunk_frames: int,
         live: bool,
+        may_build: bool,
     ) -> None:
         self._name = name
         self._model = model
@@ -79,6 +83,7 @@ class _Opening:
         self._options = tensorrt or TensorRtOptions()
         self._chunk_frames = chunk_frames
         self._live = live
+        self._may_build = may_build
         self._failures: Dict[int, str] = {}
         self._retry: Set[int] = set()
         self._levels = [
@@ -126,6 +131,7 @@ class _Opening:
             chosen = f"{self._levels[level].label} ({self._chosen()})"
             reasons = [f"{self._levels[at].label}: {self._failures[at]}" for at in self._failures]
             return Selection(engine, "; ".join([chosen, *reasons]))
+        self._may_build = True  # what is opened later is opened in a thread that nobody waits for
         standby: Dict[int, Engine] = {}
         if level < ONNX_CPU:  # ready at once when the GPU fails; a second GPU engine would not be
             standby[ONNX_CPU] = self._onnx_cpu()
@@ -146,7 +152,7 @@ class _Opening:
     def _tensorrt(self, stop: threading.Event) -> Engine:
         from hrd.engine.tensorrt import open_tensorrt
 
-        may_build = self._live or self._name == "tensorrt"
+        may_build = self._may_build and (self._live or self._name == "tensorrt")
         return open_tensorrt(
             self._model, self._options, self._chunk_frames, may_build=may_build, stop=stop
         )

@@ -55,7 +55,7 @@ class MediaPipeDetector(FaceDetector):
     def __init__(self, min_score: float = 0.5) -> None:
         os.environ.setdefault("GLOG_minloglevel", "2")
         try:
-            with _quiet_stderr(), _without_matplotlib():
+            with quiet_stderr(), _without_matplotlib():
                 from mediapipe.python.solutions import face_detection
 
                 self._detector = face_detection.FaceDetection(
@@ -172,7 +172,7 @@ def _without_matplotlib() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """Keep C++ libraries' start-up chatter off the terminal (it ignores every log setting)."""
     sys.stderr.flush()
     saved = os.dup(2)

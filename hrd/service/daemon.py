@@ -247,7 +247,7 @@ class Daemon:
         """Open what has changed before anything old is let go of. Raises ``HrdError``."""
         same_engine = config.engine == old.engine and not Path(config.engine.model).suffix
         same_detector = config.face.detector == old.face.detector
-        selection = self._selection if same_engine else _open_engine(config)
+        selection = self._selection if same_engine else _open_engine(config, may_build=False)
         try:
             detector = self._detector if same_detector else open_detector(config.face.detector)
         except HrdError:
@@ -292,7 +292,7 @@ class Daemon:
             self._selection = open_engine("pos", engine.model, engine.threads)
             self._selection = Selection(self._selection.engine, f"POS, since {error}")
         else:
-            self._selection = _open_engine(self._config)
+            self._selection = _open_engine(self._config, may_build=False)
         self._pipeline = self._make_pipeline()
 
     # What is said.
@@ -441,11 +441,18 @@ def raise_file_limit(wanted: int) -> None:
         )
 
 
-def _open_engine(config: Config) -> Selection:
+def _open_engine(config: Config, may_build: bool = True) -> Selection:
+    """``may_build`` only at the start: later, minutes of building would be minutes in which the
+    pipeline stands still, and the watchdog ends what stands still."""
     engine = config.engine
-    hop_frames = config.pipeline().hop_frames
     return open_engine(
-        engine.name, engine.model, engine.threads, engine.tensorrt, hop_frames, live=True
+        engine.name,
+        engine.model,
+        engine.threads,
+        engine.tensorrt,
+        config.pipeline().hop_frames,
+        live=True,
+        may_build=may_build,
     )
 
 
