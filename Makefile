@@ -9,7 +9,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check lint format types quick clean check-tensorrt prove-tensorrt \
-	test-service test-faults fuzz soak \
+	test-service test-faults steady fuzz soak \
 	wheel test-wheel install-jetson test-matrix test-aarch64 test-docker lint-docker lock check-lock
 
 help:  ## this list
@@ -73,6 +73,9 @@ test-service: $(STAMP)  ## the service under a real systemd, in a container made
 
 test-faults: $(STAMP)  ## every fault of the README's table, injected into a running daemon
 	$(BIN)/python -m pytest -q -rs tests/long/faults.py $(ARGS)
+
+steady: $(STAMP)  ## processor time and memory of the daemon with a 640x480 camera of 30 fps
+	$(BIN)/python -m tests.long.steady
 
 fuzz: $(STAMP)  ## a million pieces of nonsense for the protocol and the config (ARGS="COUNT SEED")
 	$(BIN)/python -m tests.long.fuzz $(ARGS)

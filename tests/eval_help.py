@@ -8,11 +8,13 @@ from typing import Optional, Sequence
 
 import av
 import cv2
-import h5py
 import numpy as np
+import pytest
 from scipy.io import savemat
 
 from tests.fakes import skin_frame
+
+h5py = pytest.importorskip("h5py", reason="hrd's extra `train` is not installed")
 
 PPG_HZ = 60.0
 

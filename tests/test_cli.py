@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -185,3 +186,21 @@ sys.exit(f"the runtime imports {bad}" if bad else 0)
 def test_the_runtime_imports_neither_torch_nor_matplotlib_nor_training() -> None:
     done = subprocess.run([sys.executable, "-c", _LOADED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+_THREADS = """
+import os
+import hrd.cli.main
+import numpy as np
+a = np.ones((300, 300))
+a @ a
+print(len(os.listdir("/proc/self/task")))
+"""
+
+
+def test_the_command_line_starts_no_pool_of_blas_threads() -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", _THREADS], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout == "1\n", done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class RgbConverter:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
+        self._settings: Dict[str, Any] = {"format": "rgb24", "threads": 1}
         self._orientation: Optional[Orientation] = None
         self.pixel_format: Optional[str] = None
         """As decoded, such as ``yuv420p``; known from the first frame on."""
@@ -30,7 +31,11 @@ class RgbConverter:
         if self._orientation is None:  # a property of the track: the first frame tells it
             self._orientation = _orientation_of(frame)
             self.pixel_format = frame.format.name
-        image = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        try:
+            image = self._reformatter.reformat(frame, **self._settings).to_ndarray()
+        except TypeError:  # PyAV before 15 has no such setting, and one thread
+            self._settings.pop("threads")
+            image = self._reformatter.reformat(frame, **self._settings).to_ndarray()
         # where lines are padded (odd widths), newer PyAV gives a view without the padding
         return np.ascontiguousarray(self._orientation.apply(image))
 

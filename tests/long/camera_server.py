@@ -19,7 +19,7 @@ LOOP_S = 20.0
 """24 beats of 72 bpm: the loop has no seam in the pulse."""
 
 
-def face_pictures(size: str = "320x240", seed: int = 5) -> List[bytes]:
+def face_pictures(size: str = "320x240", seed: int = 5, quality: int = 97) -> List[bytes]:
     """JPEG pictures of a drawn face with a pulse of 72 bpm, 30 a second."""
     spec = f"sim:bpm=72,variability=0,seed={seed},size={size}"
     pictures: List[bytes] = []
@@ -29,7 +29,7 @@ def face_pictures(size: str = "320x240", seed: int = 5) -> List[bytes]:
             assert frame is not None
             image = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
             pictures.append(
-                cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 97])[1].tobytes()
+                cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
             )
     return pictures
 

@@ -23,73 +23,13 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
-from hrd.client import Client
 from tests.gpu_help import FakeGpu, make_fake_gpu
 from tests.long.camera_server import CameraServer, face_pictures
 from tests.long.recorder import TRUE_BPM, WITHIN_BPM, Message, Recorder, Row, keep, said
+from tests.long.running import Running, config
 from tests.socket_help import short_directory
 
 ROWS: List[Row] = []
-
-
-class Running:
-    """A daemon in a process of its own, with a config of its own."""
-
-    def __init__(self, folder: Path, config: str, **popen: Any) -> None:
-        self.folder = folder
-        self.socket = str(folder / "hrd.sock")
-        self.config = folder / "hrd.toml"
-        self.config.write_text(config)
-        self.log = folder / "log"
-        stderr = popen.pop("stderr", None)
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "hrd", "run", "--persist"]
-                + ["--config", str(self.config), "--socket", self.socket],
-                stdin=subprocess.DEVNULL,
-                stderr=log if stderr is None else stderr,
-                **popen,
-            )
-
-    def status(self) -> Dict[str, Any]:
-        with Client(self.socket, timeout_s=60) as client:
-            return dict(client.status())
-
-    def children(self, name: str) -> List[int]:
-        """Its child processes with that in their command line."""
-        found = []
-        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
-            for pid in (thread / "children").read_text().split():
-                try:
-                    if name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                        found.append(int(pid))
-                except OSError:
-                    pass
-        return found
-
-    def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-
-    def rss_mb(self) -> float:
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * resource.getpagesize() / 1e6
-
-    def cpu_s(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def reload(self, config: str) -> None:
-        self.config.write_text(config)
-        self.process.send_signal(signal.SIGHUP)
-
-    def stop(self) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
-
-
-def config(source: str, engine: str = "") -> str:
-    return f'[source]\nspec = "{source}"\n[engine]\n{engine}\n'
 
 
 def start(text: str, **popen: Any) -> Iterator[Tuple[Running, Recorder]]:
