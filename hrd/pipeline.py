@@ -166,7 +166,7 @@ class Pipeline:
         self._last_frame_s = None
 
     def _fps(self) -> Optional[float]:
-        return self.rate.measure().fps
+        return self.rate.fps()
 
     def _start_stream(self, time_s: float) -> None:
         self._forget_signal()

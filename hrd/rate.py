@@ -48,6 +48,13 @@ class FrameRateMeter:
             while len(times) > 2 and times[1] < time_s - self._window_s:
                 times.popleft()
 
+    def fps(self) -> Optional[float]:
+        """The rate alone, as ``measure`` gives it."""
+        with self._lock:
+            times = self._times
+            span_s = times[-1] - times[0] if times else 0.0
+            return (len(times) - 1) / span_s if span_s > 0.0 else None
+
     def measure(self, now_s: Optional[float] = None) -> FrameRate:
         """What was measured; with ``now_s``, no rate once the window has passed in silence."""
         with self._lock:

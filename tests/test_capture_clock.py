@@ -193,6 +193,8 @@ def test_rate_of_a_steady_camera():
     assert rate.fps == pytest.approx(22.0)
     assert rate.jitter_ms == pytest.approx(0.0, abs=1e-6)
     assert rate.gaps == 0
+    assert meter.fps() == rate.fps
+    assert FrameRateMeter().fps() is None
 
 
 def test_rate_follows_within_the_window():

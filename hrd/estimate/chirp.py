@@ -55,7 +55,7 @@ def fit_chirp(signal: np.ndarray, fs_hz: float, bpm: float, independent_per_s: f
     mixed = part * np.exp(-2j * np.pi * (bpm / 60.0) * t_s)
     blocks = mixed.reshape(-1, _BLOCK).sum(1)
     offsets_bpm, slopes, waves = _waves(len(blocks), _BLOCK / fs_hz)
-    share = np.abs(waves @ blocks) ** 2 * (2.0 / (count * power))
+    share = np.abs(waves @ blocks.astype(np.complex64)) ** 2 * (2.0 / (count * power))
     log_likelihood = -0.5 * independent_per_s * duration_s * np.log(np.maximum(1.0 - share, 0.02))
     log_posterior = log_likelihood - 0.5 * (slopes / _SLOPE_SD_BPM_PER_S) ** 2
     weight = np.exp(log_posterior - log_posterior.max())
@@ -71,4 +71,5 @@ def _waves(blocks: int, block_s: float) -> Tuple[np.ndarray, np.ndarray, np.ndar
     offset, slope = (grid.ravel() for grid in np.meshgrid(offsets, _SLOPES_BPM_PER_S))
     t_s = (np.arange(blocks) - 0.5 * (blocks - 1)) * block_s
     turns = offset[:, None] / 60.0 * t_s + 0.5 * slope[:, None] / 60.0 * t_s**2
-    return offset, slope, np.exp(-2j * np.pi * turns)
+    # in single precision: reading this table is most of the work
+    return offset, slope, np.exp(-2j * np.pi * turns).astype(np.complex64)

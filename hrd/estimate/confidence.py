@@ -8,6 +8,7 @@ counts differently by what another says. Its coefficients are fitted by
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +44,19 @@ def expand(features: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.nda
     """(N, F) features -> (N, F + F (F + 1) / 2): standardised, clipped to +-3, and all products of
     two (each with itself as well), in the order of ``pairs``."""
     z = np.clip((features - mean) / spread, -_CLIP, _CLIP)
-    first, second = np.triu_indices(z.shape[1])
+    first, second = _pair_indices(z.shape[1])
     return np.hstack([z, z[:, first] * z[:, second]])
+
+
+@functools.lru_cache(maxsize=4)
+def _pair_indices(count: int) -> Tuple[np.ndarray, np.ndarray]:
+    first, second = np.triu_indices(count)
+    return first, second
 
 
 def pairs() -> List[Tuple[str, str]]:
     """Names of the products that ``expand`` appends."""
-    first, second = np.triu_indices(len(FEATURES))
+    first, second = _pair_indices(len(FEATURES))
     return [(FEATURES[i], FEATURES[j]) for i, j in zip(first, second)]
 
 

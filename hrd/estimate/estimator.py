@@ -7,6 +7,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
+from hrd.estimate.change import ChangeConfig, ChangeDetector
 from hrd.estimate.chirp import Chirp, fit_chirp
 from hrd.estimate.confidence import Calibration, Evidence
 from hrd.estimate.ridge import RidgeConfig, RidgeTracker
@@ -54,7 +55,12 @@ class _Recent:
         self.samples: np.ndarray = np.zeros((0,) + channels, dtype)
 
     def push(self, samples: np.ndarray, keep: int) -> None:
-        self.samples = np.concatenate([self.samples, samples])[-keep:]
+        self.samples = np.concatenate([self.samples, samples])
+        self.keep(keep)
+
+    def keep(self, count: int) -> None:
+        """Forget all but the newest ``count``."""
+        self.samples = self.samples[-count:]
 
 
 class HeartRateEstimator:
@@ -69,11 +75,13 @@ class HeartRateEstimator:
         calibration: Calibration,
         config: Optional[EstimatorConfig] = None,
         ridge: Optional[RidgeConfig] = None,
+        change: Optional[ChangeConfig] = None,
     ) -> None:
         self._config = config or EstimatorConfig()
         self._calibration = calibration
         self._ridge_config = ridge or RidgeConfig()
         self._ridge = RidgeTracker(self._ridge_config)
+        self._change = ChangeDetector(change)
         self.reset()
 
     def reset(self) -> None:
@@ -88,6 +96,7 @@ class HeartRateEstimator:
         self._estimated_s: Optional[float] = None
         self._said_bpm: List[float] = []
         self._ridge.reset()
+        self._change.reset()
 
     @property
     def window_s(self) -> float:
@@ -120,6 +129,8 @@ class HeartRateEstimator:
         spectrum = welch_spectrum(self._bvp.samples, self._fs_hz)
         if not spectrum.power.any():
             return None
+        if self._has_changed():
+            spectrum = welch_spectrum(self._bvp.samples, self._fs_hz)
         step_s = 1.0 if self._estimated_s is None else max(0.0, self._end_s - self._estimated_s)
         self._estimated_s = self._end_s
         point = self._ridge.update(spectrum, step_s)
@@ -137,6 +148,22 @@ class HeartRateEstimator:
         self._said_bpm = [*self._said_bpm, peak_bpm][-_STEADY_READINGS:]
         confidence = self._calibration.confidence(evidence.features())
         return Estimate(bpm, confidence, snr, self.window_s, evidence)
+
+    def _has_changed(self) -> bool:
+        """Forget all but the newest seconds if they say that the rate has become another one."""
+        count = int(round(self._change.config.newest_s * self._fs_hz))
+        if not self._said_bpm or len(self._bvp.samples) < count + self._fs_hz:
+            return False
+        newest = welch_spectrum(self._bvp.samples[-count:], self._fs_hz)
+        if not self._change.changed(newest, self._said_bpm[-1]):
+            return False
+        self._bvp.keep(count)
+        for witness in (self._pos, self._motion, self._face, self._surround):
+            witness.keep(count)
+        self._said_bpm = []
+        self._ridge.reset()
+        self._change.reset()
+        return True
 
     def _weigh(self, bpm: float, mass: float, snr: float, chirp: Chirp) -> Evidence:
         pos = self._spectrum(self._pos.samples)
