@@ -1,5 +1,6 @@
 """Training clips keep their contract, and shards survive being interrupted."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import List
 
@@ -102,6 +103,8 @@ def test_pulse_free_clips_are_as_many_as_told() -> None:
     tiny = Recipe(frames=8, side_px=(70.0, 72.0), pulse_free=1.0, codec=(1.0, 0.0, 0.0, 0.0))
     kinds = {make_clip(SEED + k, tiny).kind for k in range(16)}
     assert kinds == {"still-face", "photo", "pulsing-light"}
+    lit = replace(tiny, pulse_free_kinds=(0.0, 0.0, 0.0, 1.0))
+    assert {make_clip(SEED + k, lit).kind for k in range(3)} == {"photo-in-pulsing-light"}
 
 
 def test_seed_ranges_do_not_meet() -> None:

@@ -32,7 +32,7 @@ def write_clip(path: str, seconds: float, seed: int = 1) -> None:
         stream.width, stream.height = 640, 480
         stream.pix_fmt = "yuvj420p"
         stream.codec_context.time_base = Fraction(1, 30)
-        stream.codec_context.qmin = stream.codec_context.qmax = 3
+        stream.codec_context.options = {"qmin": "3", "qmax": "3"}  # PyAV 12 has no other way
         for frame in source:
             picture = av.VideoFrame.from_ndarray(frame.image, format="rgb24")
             picture.pts = frame.index

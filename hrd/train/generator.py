@@ -42,6 +42,8 @@ VALIDATION_SEEDS = range(500_000, 1_000_000)
 FIRST_TRAINING_SEED = 1_000_000
 
 PULSE, STILL_FACE, PHOTO, PULSING_LIGHT = "pulse", "still-face", "photo", "pulsing-light"
+LIT_PHOTO = "photo-in-pulsing-light"
+PULSE_FREE_KINDS = (STILL_FACE, PHOTO, PULSING_LIGHT, LIT_PHOTO)
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Recipe:
 
     frames: int = 256
     pulse_free: float = 0.12
+    pulse_free_kinds: Tuple[float, float, float, float] = (0.45, 0.3, 0.25, 0.0)
+    """Shares of still faces, photographs, faces in pulsing light, photographs in pulsing light."""
     bpm: Tuple[float, float] = (40.0, 205.0)
     green_ac: Tuple[float, float] = (0.001, 0.02)
     """Peak-to-peak over mean of the green channel on light skin where the gain is 1."""
@@ -94,12 +98,13 @@ def make_clip(seed: int, recipe: Optional[Recipe] = None) -> TrainingClip:
     difficulty = str(rng.choice(DIFFICULTIES, p=recipe.difficulty))
     kind = PULSE
     if rng.random() < recipe.pulse_free:
-        kind = str(rng.choice([STILL_FACE, PHOTO, PULSING_LIGHT], p=[0.45, 0.3, 0.25]))
+        kind = str(rng.choice(PULSE_FREE_KINDS, p=recipe.pulse_free_kinds))
     look = sample_look(rng, int(rng.choice(recipe.skin_groups)))
     heart = Heart(_sample_heart(rng, recipe), int(rng.integers(1 << 31)))
     pulse = _sample_pulse(rng, recipe, look) if kind == PULSE else None
     motion = _sample_motion(rng, kind, difficulty, heart)
-    light = sample_pulsing_light(rng) if kind == PULSING_LIGHT else sample_light(rng, difficulty)
+    pulsing = kind in (PULSING_LIGHT, LIT_PHOTO)
+    light = sample_pulsing_light(rng) if pulsing else sample_light(rng, difficulty)
     sensor = _sample_sensor(rng, difficulty)
     codec = _sample_codec(rng, recipe)
     fps, times_s = _sample_times(rng, recipe.frames)
@@ -222,7 +227,7 @@ def _sample_pulse(rng: np.random.Generator, recipe: Recipe, look: FaceLook) -> P
 
 
 def _sample_motion(rng: np.random.Generator, kind: str, difficulty: str, heart: Heart) -> Motion:
-    if kind == PHOTO:
+    if kind in (PHOTO, LIT_PHOTO):
         return sample_photo_motion(rng, held=bool(rng.random() < 0.6))
     return sample_motion(rng, difficulty, heart.breath)
 

@@ -26,7 +26,13 @@ from tqdm import tqdm
 
 from hrd.errors import HrdError
 from hrd.sim.motion import DIFFICULTIES
-from hrd.train.generator import FIRST_TRAINING_SEED, Recipe, TrainingClip, make_clip
+from hrd.train.generator import (
+    FIRST_TRAINING_SEED,
+    PULSE_FREE_KINDS,
+    Recipe,
+    TrainingClip,
+    make_clip,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -214,13 +220,28 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument(
         "--pulse-free", type=float, default=Recipe().pulse_free, help="share without a pulse, 0..1"
     )
+    parser.add_argument(
+        "--pulse-free-kinds",
+        type=float,
+        nargs=len(PULSE_FREE_KINDS),
+        metavar="SHARE",
+        default=Recipe().pulse_free_kinds,
+        help=f"of these, shares of {', '.join(PULSE_FREE_KINDS)}, summing to 1",
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes")
     arguments = parser.parse_args(argv)
+    kinds = arguments.pulse_free_kinds
+    if min(kinds) < 0.0 or abs(sum(kinds) - 1.0) > 1e-6:
+        parser.error("the shares of --pulse-free-kinds must be from 0 to 1 and sum to 1")
     write_shards(
         arguments.out,
         arguments.first_seed,
         arguments.count,
-        Recipe(frames=arguments.frames, pulse_free=arguments.pulse_free),
+        Recipe(
+            frames=arguments.frames,
+            pulse_free=arguments.pulse_free,
+            pulse_free_kinds=tuple(kinds),
+        ),
         arguments.workers,
     )
 

@@ -47,7 +47,11 @@ class GpuServer:
                 head = stream.read(4)
                 if len(head) < 4:
                     return
-                request = pickle.loads(stream.read(struct.unpack("<I", head)[0]))
+                size = struct.unpack("<I", head)[0]
+                body = stream.read(size)
+                if len(body) < size:  # the worker was killed while it asked
+                    return
+                request = pickle.loads(body)
                 answer = pickle.dumps(self._answer(request), protocol=2)
                 stream.write(struct.pack("<I", len(answer)) + answer)
                 stream.flush()
