@@ -64,8 +64,8 @@ class QualityGate:
         self._looks.append(
             _Look(
                 time_s=roi.time_s,
-                luma=float((gray * FACE_SHARE).sum()),
-                saturated=float(((roi.crop.max(axis=2) >= _SATURATED) * FACE_SHARE).sum()),
+                luma=float(np.vdot(gray, FACE_SHARE)),
+                saturated=float(FACE_SHARE[_brightest(roi.crop) >= _SATURATED].sum()),
                 motion_per_s=roi.motion_per_s,
                 face_px=roi.face.w_px,
             )
@@ -103,3 +103,8 @@ class QualityGate:
         if mean["motion_per_s"] > config.max_motion_per_s:
             return Reason.MOTION
         return None
+
+
+def _brightest(crop: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> (H, W): the largest channel (NumPy is slow at maxima over so short an axis)."""
+    return np.maximum(np.maximum(crop[..., 0], crop[..., 1]), crop[..., 2])
