@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -32,6 +32,8 @@ class Plan:
     simulated: bool = False
     facts: Optional[Mapping[str, Any]] = None
     """More for the report, under its own keys."""
+    steps_at_s: Optional[Mapping[str, float]] = None
+    """Sections in whose recordings the heart rate steps, and when."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def make_plan(choice: Choice) -> Plan:
         return plan
     if choice.limit < 1:
         raise UsageError(f"--limit {choice.limit} leaves nothing to evaluate")
-    return Plan(plan.layout, plan.title, plan.entries[: choice.limit], plan.simulated, plan.facts)
+    return replace(plan, entries=plan.entries[: choice.limit])
 
 
 def _test_set(choice: Choice) -> Plan:
@@ -94,6 +96,7 @@ def _test_set(choice: Choice) -> Plan:
         testset.entries(difficulties, clips, choice.cache),
         simulated=True,
         facts={"testset": facts},
+        steps_at_s={testset.STEP: testset.STEP_AT_S},
     )
 
 
@@ -177,6 +180,7 @@ def evaluate(
             [spec.name for spec in specs if spec.live],
             pipeline.min_confidence,
             rounds,
+            plan.steps_at_s,
         ),
     }
     report.update(plan.facts or {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from hrd.evaluation.metrics import (
 )
 from hrd.evaluation.protocol import WINDOWS_S, LiveRow, WindowRow
 from hrd.evaluation.runner import RecordingResult
-from hrd.evaluation.testset import STEP, STEP_AT_S
 
 ALL = "all"
 """Name of the section over all others."""
@@ -43,9 +42,11 @@ def summarise(
     live_methods: Sequence[str],
     min_confidence: float,
     rounds: int = ROUNDS,
+    steps_at_s: Optional[Mapping[str, float]] = None,
 ) -> List[Dict[str, Any]]:
     """One object per section, in the order in which the sections come; then, if there are
-    several, one named ``all`` over everything."""
+    several, one named ``all`` over everything. ``steps_at_s``: the sections in whose recordings
+    the heart rate steps, and when."""
     sections: List[str] = []
     for result in results:
         if result.section not in sections:
@@ -54,7 +55,10 @@ def summarise(
     if len(parts) > 1:
         parts.append((ALL, list(results)))
     return [
-        _section(name, own, methods, live_methods, min_confidence, rounds) for name, own in parts
+        _section(
+            name, own, methods, live_methods, min_confidence, rounds, (steps_at_s or {}).get(name)
+        )
+        for name, own in parts
     ]
 
 
@@ -65,6 +69,7 @@ def _section(
     live_methods: Sequence[str],
     min_confidence: float,
     rounds: int,
+    step_at_s: Optional[float],
 ) -> Dict[str, Any]:
     good = [result for result in results if result.problem is None]
     windows = [row for result in good for row in result.windows]
@@ -105,7 +110,7 @@ def _section(
             method: live_figures(
                 [row for row in live if row.method == method],
                 min_confidence,
-                STEP_AT_S if name == STEP else None,
+                step_at_s,
             )
             for method in live_methods
         },

@@ -57,7 +57,7 @@ def train_together(
     spec: Optional[NetSpec] = None,
     on_log: Optional[Callable[[Dict[str, float]], None]] = None,
 ) -> List[TrainResult]:
-    """``train`` for several runs that differ in ``out``, ``seed`` and ``teacher`` alone.
+    """``train`` for runs that differ in ``out``, ``seed``, ``teacher`` and ``start_from`` alone.
 
     All see the same batches, and a teacher reads each batch once for all that learn from it: with
     a small network, preparing batches and asking the teacher is most of the work. Every run ends
@@ -160,7 +160,8 @@ def train_together(
 def _check_comparable(configs: Sequence[TrainConfig]) -> None:
     if not configs:
         raise ValueError("no run to train")
-    if len({replace(config, out="", seed=0, teacher="") for config in configs}) > 1:
-        raise ValueError("runs side by side may differ in out, seed and teacher alone")
+    alike = {replace(config, out="", seed=0, teacher="", start_from="") for config in configs}
+    if len(alike) > 1:
+        raise ValueError("runs side by side may differ in out, seed, teacher and start_from alone")
     if len({config.out for config in configs}) < len(configs):
         raise ValueError("runs side by side need a folder each")
