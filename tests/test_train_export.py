@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from hrd import normalise  # noqa: E402
+from hrd.cli.main import build_parser  # noqa: E402
 from hrd.errors import HrdError  # noqa: E402
 from hrd.train import export as export_module  # noqa: E402
-from hrd.train.export import build_onnx, export, run_onnx  # noqa: E402
+from hrd.train.config import TrainConfig  # noqa: E402
+from hrd.train.export import build_onnx, export, run_onnx, training_command  # noqa: E402
 from hrd.train.models import STUDENT, NetSpec, PulseNet, Temporal, state_shapes  # noqa: E402
 from tests.test_train_models import random_net  # noqa: E402
 from tests.train_help import TINY  # noqa: E402
@@ -121,3 +124,20 @@ def test_a_file_that_differs_from_torch_is_not_written(tmp_path, monkeypatch):
     with pytest.raises(HrdError, match="nothing was written"):
         export(random_net(TINY), tmp_path / "tiny.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_of_the_card_makes_that_run():
+    config = TrainConfig(
+        network="student",
+        teacher="runs/t/last.pt",
+        start_from="runs/s/last.pt",
+        seed=3,
+        data_seed=7,
+    )
+    content = {"config": asdict(config), "step": 1500, "clips": 3850}
+    words = training_command(content).split()
+    args = build_parser().parse_args(words[1:])
+    assert (words[0], args.network, args.distill) == ("hrd", "student", "runs/t/last.pt")
+    assert (args.start_from, args.seed, args.data_seed) == ("runs/s/last.pt", 3, 7)
+    assert (args.clips, args.steps, args.batch) == (3850, 1500, config.batch_clips)
+    assert args.learning_rate == config.learning_rate

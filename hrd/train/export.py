@@ -316,16 +316,28 @@ def run_onnx(content: bytes, frames: np.ndarray, chunks: Sequence[int]) -> np.nd
     return np.concatenate(parts)
 
 
+def training_command(content: Dict[str, Any]) -> str:
+    """The command line that makes the network of a checkpoint's content."""
+    config = content["config"]
+    flags = {
+        "distill": config["teacher"],
+        "start-from": config.get("start_from", ""),  # older checkpoints could not
+        "clips": content["clips"],
+        "steps": content["step"],
+        "batch": config["batch_clips"],
+        "learning-rate": config["learning_rate"],
+        "seed": config["seed"],
+        "data-seed": config["data_seed"],
+    }
+    words = [f"--{name} {value}" for name, value in flags.items() if value != ""]
+    return " ".join(["hrd train", config["network"], *words])
+
+
 def describe_training(content: Dict[str, Any], command: Optional[str] = None) -> Dict[str, Any]:
     """What the card says of how a network came to be, from its checkpoint's content."""
     config = content["config"]
-    if command is None:
-        command = f"hrd train {config['network']} --seed {config['seed']} --steps {content['step']}"
-        command += f" --batch {config['batch_clips']} --clips {content['clips']}"
-        if config["teacher"]:
-            command += f" --distill {config['teacher']}"
     return {
-        "command": command,
+        "command": training_command(content) if command is None else command,
         "data": "clips drawn by hrd.train.generator; no recording of any person",
         "clips": content["clips"],
         "steps": content["step"],
