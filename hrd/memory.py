@@ -1,14 +1,15 @@
-"""How much memory this process uses."""
+"""How much memory a process uses."""
 
 from __future__ import annotations
 
 import os
 import resource
+from typing import Union
 
 
-def rss_mb() -> float:
-    """Resident memory now, in MB (10^6 bytes)."""
-    with open("/proc/self/statm", encoding="ascii") as file:
+def rss_mb(pid: Union[int, str] = "self") -> float:
+    """Resident memory of a process (this one) now, in MB (10^6 bytes)."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
         pages = int(file.read().split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import Deque, Optional
+from typing import Deque, Optional, Sequence, Union
 
 import numpy as np
 
@@ -51,24 +51,26 @@ class FrameRateMeter:
     def fps(self) -> Optional[float]:
         """The rate alone, as ``measure`` gives it."""
         with self._lock:
-            times = self._times
-            span_s = times[-1] - times[0] if times else 0.0
-            return (len(times) - 1) / span_s if span_s > 0.0 else None
+            return _rate(self._times)
 
     def measure(self, now_s: Optional[float] = None) -> FrameRate:
         """What was measured; with ``now_s``, no rate once the window has passed in silence."""
         with self._lock:
             times = np.array(self._times)
             gaps = self._gaps
-        if len(times) < 2 or (now_s is not None and now_s - times[-1] > self._window_s):
-            return FrameRate(None, None, gaps)
-        span_s = float(times[-1] - times[0])
-        if span_s <= 0.0:
+        fps = _rate(times)
+        if fps is None or (now_s is not None and now_s - times[-1] > self._window_s):
             return FrameRate(None, None, gaps)
         intervals_s = np.diff(times)
         deviation_s = np.abs(intervals_s - np.median(intervals_s))
         return FrameRate(
-            fps=(len(times) - 1) / span_s,
+            fps=fps,
             jitter_ms=1e3 * float(np.percentile(deviation_s, 95)),
             gaps=gaps,
         )
+
+
+def _rate(times_s: Union[Sequence[float], np.ndarray]) -> Optional[float]:
+    """Frames a second over these times; None for too few, or none that differ."""
+    span_s = float(times_s[-1] - times_s[0]) if len(times_s) else 0.0
+    return (len(times_s) - 1) / span_s if span_s > 0.0 else None

@@ -34,7 +34,7 @@ class RgbConverter:
         try:
             image = self._reformatter.reformat(frame, **self._settings).to_ndarray()
         except TypeError:  # PyAV before 15 has no such setting, and one thread
-            self._settings.pop("threads")
+            self._settings.pop("threads", None)
             image = self._reformatter.reformat(frame, **self._settings).to_ndarray()
         # where lines are padded (odd widths), newer PyAV gives a view without the padding
         return np.ascontiguousarray(self._orientation.apply(image))

@@ -49,8 +49,6 @@ class StreamSource(FrameSource):
             container.close()
             raise
         stream.thread_type = "SLICE"  # threads by frame would hold several frames back
-        if stream.codec_context.name == "mjpeg":
-            stream.thread_count = 1  # its pictures have no slices: more would only wait
         self._timed = container.format.name not in _UNTIMED_FORMATS
         self._clock = StreamClock(self._name)
         self._to_rgb = RgbConverter()

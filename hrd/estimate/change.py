@@ -12,7 +12,7 @@ from typing import Optional
 
 import numpy as np
 
-from hrd.estimate.ridge import GRID_BPM, NEAR_BPM
+from hrd.estimate.ridge import GRID_BPM, NEAR_BPM, log_likelihood
 from hrd.estimate.spectrum import Spectrum, rate_score
 
 
@@ -20,12 +20,11 @@ from hrd.estimate.spectrum import Spectrum, rate_score
 class ChangeConfig:
     """``newest_s``: how much is asked apart. ``least_bpm``: closer rates can't be told apart in so
     little signal. ``least_nats``: by how much the log likelihood of the new rate must exceed the
-    old one's, with ``independent_per_s`` independent samples a second."""
+    old one's."""
 
     newest_s: float = 5.0
     least_bpm: float = 10.0
     least_nats: float = 5.0
-    independent_per_s: float = 3.0
 
 
 class ChangeDetector:
@@ -39,16 +38,16 @@ class ChangeDetector:
         """Nothing is suspected."""
         self._suspect_bpm: Optional[float] = None
 
-    def changed(self, newest: Spectrum, bpm: float) -> bool:
+    def changed(self, newest: Spectrum, bpm: float, independent_per_s: float = 3.0) -> bool:
         """Does the spectrum of the newest seconds, as that of the reading before, say that the
-        rate is no longer ``bpm``?"""
+        rate is no longer ``bpm``? ``independent_per_s``: samples a second that count as such."""
         config = self.config
         score, _ = rate_score(newest, GRID_BPM)
-        best = int(np.argmax(score))
+        likelihood = log_likelihood(score, independent_per_s * newest.duration_s)
+        best = int(np.argmax(likelihood))
         near = np.abs(GRID_BPM - bpm) <= 0.5 * config.least_bpm
-        old = float(score[near].max()) if near.any() else 0.0
-        nats = 0.5 * config.independent_per_s * newest.duration_s
-        nats *= float(np.log(max(1.0 - old, 1e-3) / max(1.0 - score[best], 1e-3)))
+        old = float(likelihood[near].max()) if near.any() else 0.0
+        nats = float(likelihood[best]) - old
         new_bpm = float(GRID_BPM[best])
         before, self._suspect_bpm = self._suspect_bpm, None
         if nats < config.least_nats or abs(new_bpm - bpm) < config.least_bpm:

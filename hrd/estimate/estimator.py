@@ -126,11 +126,10 @@ class HeartRateEstimator:
         """The heart rate now; None while there is too little signal, or none at all."""
         if self.window_s < self._config.min_window_s:
             return None
+        self._forget_what_has_changed()
         spectrum = welch_spectrum(self._bvp.samples, self._fs_hz)
         if not spectrum.power.any():
             return None
-        if self._has_changed():
-            spectrum = welch_spectrum(self._bvp.samples, self._fs_hz)
         step_s = 1.0 if self._estimated_s is None else max(0.0, self._end_s - self._estimated_s)
         self._estimated_s = self._end_s
         point = self._ridge.update(spectrum, step_s)
@@ -149,21 +148,21 @@ class HeartRateEstimator:
         confidence = self._calibration.confidence(evidence.features())
         return Estimate(bpm, confidence, snr, self.window_s, evidence)
 
-    def _has_changed(self) -> bool:
+    def _forget_what_has_changed(self) -> None:
         """Forget all but the newest seconds if they say that the rate has become another one."""
         count = int(round(self._change.config.newest_s * self._fs_hz))
         if not self._said_bpm or len(self._bvp.samples) < count + self._fs_hz:
-            return False
+            return
         newest = welch_spectrum(self._bvp.samples[-count:], self._fs_hz)
-        if not self._change.changed(newest, self._said_bpm[-1]):
-            return False
+        independent_per_s = self._ridge_config.independent_per_s
+        if not self._change.changed(newest, self._said_bpm[-1], independent_per_s):
+            return
         self._bvp.keep(count)
         for witness in (self._pos, self._motion, self._face, self._surround):
             witness.keep(count)
         self._said_bpm = []
         self._ridge.reset()
         self._change.reset()
-        return True
 
     def _weigh(self, bpm: float, mass: float, snr: float, chirp: Chirp) -> Evidence:
         pos = self._spectrum(self._pos.samples)

@@ -60,10 +60,8 @@ class RidgeTracker:
         """Weigh one spectrum, ``step_s`` >= 0 seconds after the one before."""
         config = self._config
         score, _ = rate_score(spectrum, GRID_BPM)
-        # likelihood of a sinusoid in noise of unknown level (Bretthorst 1988, Student-t form)
-        degrees = config.independent_per_s * spectrum.duration_s
-        log_likelihood = -0.5 * degrees * np.log(np.maximum(1.0 - score, 1e-3))
-        log_posterior = log_likelihood + (0.0 if self._fresh else np.log(self._predict(step_s)))
+        likelihood = log_likelihood(score, config.independent_per_s * spectrum.duration_s)
+        log_posterior = likelihood + (0.0 if self._fresh else np.log(self._predict(step_s)))
         posterior = np.exp(log_posterior - log_posterior.max())
         self._probability = posterior / posterior.sum()
         self._fresh = False
@@ -85,6 +83,12 @@ class RidgeTracker:
         walked = np.convolve(past, kernel / kernel.sum(), mode="same")
         jump = min(1.0, config.jump_probability * step_s)
         return (1.0 - jump) * walked + jump / len(GRID_BPM)
+
+
+def log_likelihood(score: np.ndarray, degrees: float) -> np.ndarray:
+    """Of sinusoids that explain ``score`` (K,) of the variance, in noise of unknown level, with so
+    many independent samples (Bretthorst 1988, Student-t form); up to a constant."""
+    return -0.5 * degrees * np.log(np.maximum(1.0 - score, 1e-3))
 
 
 def _window_sum(probability: np.ndarray) -> np.ndarray:

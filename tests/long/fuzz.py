@@ -11,7 +11,6 @@ import dataclasses
 import json
 import os
 import random
-import resource
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any, Callable, Dict, List, Tuple
 from hrd import protocol
 from hrd.config import Config, from_table, load_config, override, to_toml
 from hrd.errors import HrdError, UsageError
+from hrd.memory import rss_mb
 from hrd.protocol import MAX_REQUEST_BYTES, ProtocolError
 from hrd.service.lines import LineBuffer
 from hrd.service.server import SocketServer
@@ -194,11 +194,6 @@ def fuzz_flags(rng: random.Random, count: int) -> None:
             override(config, {rng.choice(keys): rng.choice(_VALUES)(rng)})
         except UsageError:
             pass
-
-
-def rss_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6
 
 
 SHARES: Dict[str, Tuple[Callable[[random.Random, int], object], float]] = {

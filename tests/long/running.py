@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from hrd.client import Client
+from hrd.memory import rss_mb
 
 
 class Running:
@@ -69,12 +69,6 @@ class Running:
 
 def config(source: str, engine: str = "") -> str:
     return f'[source]\nspec = "{source}"\n[engine]\n{engine}\n'
-
-
-def rss_mb(pid: int) -> float:
-    """Resident memory of a process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6
 
 
 def cpu_s(pid: int) -> float:

@@ -13,13 +13,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-import resource
 import socket
 import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import Dict, List, Optional
 from unittest import mock
 
@@ -28,6 +26,7 @@ from hrd.capture.options import CaptureOptions
 from hrd.capture.source import SourceInfo
 from hrd.client import Client
 from hrd.config import Config, override
+from hrd.memory import rss_mb
 from hrd.rate import FrameRateMeter
 from hrd.service.daemon import Daemon
 from hrd.service.notify import Notifier
@@ -112,11 +111,6 @@ def record_loop() -> List[Frame]:
     with open_source(spec, CaptureOptions()) as source:
         frames = [source.read() for _ in range(int(LOOP_S * FPS))]
     return [frame for frame in frames if frame is not None]
-
-
-def rss_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6
 
 
 def visit(path: str, number: int) -> None:

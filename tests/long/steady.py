@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Dict
 
 from hrd.bench.device import describe
+from hrd.memory import rss_mb
 from tests.long.camera_server import CameraServer, face_pictures
 from tests.long.recorder import Recorder
-from tests.long.running import Running, config, cpu_s, rss_mb
+from tests.long.running import Running, config, cpu_s
 from tests.socket_help import short_directory
 
 WARM_S = 20.0
@@ -64,7 +65,7 @@ def main() -> int:
                     **{name: round(value, 2) for name, value in share.items()},
                     "together": round(sum(share.values()), 2),
                 },
-                "rss_mb": {name: round(rss_mb(pid), 1) for name, pid in pids.items()},
+                "rss_mb": {name: rss_mb(pid) for name, pid in pids.items()},
                 "pss_mb": {
                     **{name: round(value, 1) for name, value in memory.items()},
                     "together": round(sum(memory.values()), 1),
