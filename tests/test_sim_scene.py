@@ -236,3 +236,18 @@ def test_a_live_background_lives() -> None:
         frames = np.stack([room.at(t).copy() for t in np.arange(0.0, 20.0, 0.5)])
         assert np.ptp(frames, axis=0).max() > 1.0
         assert not sample_background(rng, (96, 64), alive=False).alive
+
+
+def test_some_pulsing_lamps_shine_more_on_one_side() -> None:
+    times_s = np.arange(0.0, 12.0, 0.05)
+    sides = []
+    for seed in range(40):
+        light = sample_pulsing_light(np.random.default_rng(seed))
+        beat, swing = light.screen(times_s), light.lamp(times_s)
+        assert np.abs(beat).max() > 0.0
+        share = float(swing @ beat) / float(beat @ beat)
+        np.testing.assert_allclose(swing, share * beat, atol=1e-9)
+        sides.append(share)
+    assert 10 < sum(side == 0.0 for side in sides) < 30
+    assert min(sides) < -0.3
+    assert max(sides) > 0.3

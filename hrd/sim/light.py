@@ -123,10 +123,13 @@ def sample_pulsing_light(rng: np.random.Generator) -> Light:
     gate = Gate(int(rng.integers(1 << 31)), 6.0, 0.9)
     quiet = sample_light(rng, STILL)
     r, g, b = rng.uniform(0.7, 1.3, 3)
+    # a lamp beside other light shows more on the side that it shines on
+    swing = float(rng.choice([0.0, rng.uniform(-1.5, 1.5)]))
     return Light(
         exposure=quiet.exposure,
         red=quiet.red,
         blue=quiet.blue,
         screen=lambda times_s: beat(times_s) * gate(times_s),
         screen_rgb=(float(r), float(g), float(b)),
+        lamp=lambda times_s: swing * beat(times_s) * gate(times_s),
     )
