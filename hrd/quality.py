@@ -21,7 +21,8 @@ class QualityConfig:
     min_luma: float = 25.0
     """Darkest mean skin, of 255: below it the pulse is smaller than one step of the camera."""
     max_saturated: float = 0.35
-    """Largest share of the face that is burnt out."""
+    """Largest share of the face whose green is burnt out: the pulse is in green before all, and the
+    red of light skin in warm light is often at its limit while green has room."""
     max_motion_per_s: float = 0.6
     """Fastest mean movement over the last seconds, in face widths per second."""
     min_fps: float = 12.0
@@ -65,7 +66,7 @@ class QualityGate:
             _Look(
                 time_s=roi.time_s,
                 luma=float(np.vdot(gray, FACE_SHARE)),
-                saturated=float(FACE_SHARE[_brightest(roi.crop) >= _SATURATED].sum()),
+                saturated=float(FACE_SHARE[roi.crop[..., 1] >= _SATURATED].sum()),
                 motion_per_s=roi.motion_per_s,
                 face_px=roi.face.w_px,
             )
@@ -103,8 +104,3 @@ class QualityGate:
         if mean["motion_per_s"] > config.max_motion_per_s:
             return Reason.MOTION
         return None
-
-
-def _brightest(crop: np.ndarray) -> np.ndarray:
-    """(H, W, 3) -> (H, W): the largest channel (NumPy is slow at maxima over so short an axis)."""
-    return np.maximum(np.maximum(crop[..., 0], crop[..., 1]), crop[..., 2])
