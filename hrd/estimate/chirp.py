@@ -16,9 +16,10 @@ from typing import Tuple
 import numpy as np
 
 REACH_BPM = 7.0
-_STEP_BPM = 0.25
+_OFFSETS_BPM = np.arange(-REACH_BPM, REACH_BPM + 0.01, 0.25)
 _SLOPES_BPM_PER_S = np.arange(-1.0, 1.01, 0.125)
 _SLOPE_SD_BPM_PER_S = 0.35
+_SLOPE_PRIOR = -0.5 * (_SLOPES_BPM_PER_S / _SLOPE_SD_BPM_PER_S) ** 2
 _WAVER_BPM_PER_S = 0.35
 _BLOCK = 6  # samples averaged after mixing to zero frequency: 5 Hz hold the +-7 bpm easily
 
@@ -54,22 +55,23 @@ def fit_chirp(signal: np.ndarray, fs_hz: float, bpm: float, independent_per_s: f
     t_s = (np.arange(count) - 0.5 * (count - 1)) / fs_hz
     mixed = part * np.exp(-2j * np.pi * (bpm / 60.0) * t_s)
     blocks = mixed.reshape(-1, _BLOCK).sum(1)
-    offsets_bpm, slopes, waves = _waves(len(blocks), _BLOCK / fs_hz)
-    share = np.abs(waves @ blocks.astype(np.complex64)) ** 2 * (2.0 / (count * power))
+    offsets, bends = _waves(len(blocks), _BLOCK / fs_hz)
+    straightened = blocks.astype(np.complex64) * bends  # (S, blocks): one row for each slope
+    share = np.abs(straightened @ offsets) ** 2 * (2.0 / (count * power))
     log_likelihood = -0.5 * independent_per_s * duration_s * np.log(np.maximum(1.0 - share, 0.02))
-    log_posterior = log_likelihood - 0.5 * (slopes / _SLOPE_SD_BPM_PER_S) ** 2
+    log_posterior = log_likelihood + _SLOPE_PRIOR[:, None]
     weight = np.exp(log_posterior - log_posterior.max())
     weight /= weight.sum()
-    middle = bpm + float(weight @ offsets_bpm)
-    return Chirp(middle, float(weight @ slopes), min(1.0, float(share.max())))
+    middle = bpm + float(weight.sum(axis=0) @ _OFFSETS_BPM)
+    slope = float(weight.sum(axis=1) @ _SLOPES_BPM_PER_S)
+    return Chirp(middle, slope, min(1.0, float(share.max())))
 
 
 @functools.lru_cache(maxsize=64)
-def _waves(blocks: int, block_s: float) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(K,) rate offsets, (K,) slopes and (K, blocks) conjugate chirps of them."""
-    offsets = np.arange(-REACH_BPM, REACH_BPM + 0.01, _STEP_BPM)
-    offset, slope = (grid.ravel() for grid in np.meshgrid(offsets, _SLOPES_BPM_PER_S))
+def _waves(blocks: int, block_s: float) -> Tuple[np.ndarray, np.ndarray]:
+    """(blocks, O) conjugate waves of the rate offsets, (S, blocks) conjugate bends of the slopes:
+    every chirp is one of each, and a table of all would no longer fit a processor's cache."""
     t_s = (np.arange(blocks) - 0.5 * (blocks - 1)) * block_s
-    turns = offset[:, None] / 60.0 * t_s + 0.5 * slope[:, None] / 60.0 * t_s**2
-    # in single precision: reading this table is most of the work
-    return offset, slope, np.exp(-2j * np.pi * turns).astype(np.complex64)
+    offsets = np.exp(-2j * np.pi / 60.0 * np.multiply.outer(t_s, _OFFSETS_BPM))
+    bends = np.exp(-1j * np.pi / 60.0 * np.multiply.outer(_SLOPES_BPM_PER_S, t_s**2))
+    return offsets.astype(np.complex64), bends.astype(np.complex64)

@@ -7,6 +7,8 @@ that one bad window can't drag the reading away and a wrong start is left when e
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 from typing import Optional
 
@@ -14,9 +16,11 @@ import numpy as np
 
 from hrd.estimate.spectrum import MAX_BPM, MIN_BPM, Spectrum, rate_score
 
-GRID_BPM = np.arange(MIN_BPM, MAX_BPM + 0.25, 0.5)
+_STEP_BPM = 0.5
+GRID_BPM = np.arange(MIN_BPM, MAX_BPM + 0.5 * _STEP_BPM, _STEP_BPM)
 NEAR_BPM = 5.0
 """A reading this close to the truth counts as right; confidence is the probability of that."""
+_NEAR_STEPS = int(NEAR_BPM / _STEP_BPM)
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,9 @@ class RidgeTracker:
         self._fresh = False
 
         best = int(np.argmax(_window_sum(self._probability)))
-        near = np.abs(GRID_BPM - GRID_BPM[best]) <= NEAR_BPM
+        near = slice(max(0, best - _NEAR_STEPS), best + _NEAR_STEPS + 1)
         mass = float(self._probability[near].sum())
-        bpm = float((self._probability[near] * GRID_BPM[near]).sum() / mass)
+        bpm = float(self._probability[near] @ GRID_BPM[near]) / mass
         return RidgePoint(bpm, mass, float(np.interp(bpm, GRID_BPM, score)))
 
     def _predict(self, step_s: float) -> np.ndarray:
@@ -77,12 +81,18 @@ class RidgeTracker:
         config = self._config
         past = self._probability**config.memory
         past /= past.sum()
-        sigma = config.drift_bpm_per_sqrt_s * np.sqrt(max(step_s, 1e-3))
-        reach = int(np.ceil(4.0 * sigma / 0.5))
-        kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * 0.5 / sigma) ** 2)
-        walked = np.convolve(past, kernel / kernel.sum(), mode="same")
+        sigma = config.drift_bpm_per_sqrt_s * math.sqrt(max(step_s, 1e-3))
+        walked = np.convolve(past, _walk(round(sigma, 4)), mode="same")
         jump = min(1.0, config.jump_probability * step_s)
         return (1.0 - jump) * walked + jump / len(GRID_BPM)
+
+
+@functools.lru_cache(maxsize=16)
+def _walk(sigma_bpm: float) -> np.ndarray:
+    """Where a rate has walked to, in steps of the grid."""
+    reach = int(np.ceil(4.0 * sigma_bpm / _STEP_BPM))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * _STEP_BPM / sigma_bpm) ** 2)
+    return kernel / kernel.sum()
 
 
 def log_likelihood(score: np.ndarray, degrees: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -10,7 +11,7 @@ import numpy as np
 MIN_BPM = 42.0
 MAX_BPM = 240.0
 
-_GRID_POINTS = 4096  # at 30 Hz: 0.44 bpm a step, a tenth of the narrowest peak; a parabola refines
+GRID_POINTS = 4096  # at 30 Hz: 0.44 bpm a step, a tenth of the narrowest peak; a parabola refines
 _NOISE_BAND_HZ = (0.6, 6.0)  # where variance counts: the pulse, its second harmonic, and noise
 _SNR_HALF_WIDTH_HZ = 6.0 / 60.0
 _PEAK_REACH_BPM = 6.0
@@ -26,30 +27,54 @@ class Spectrum:
     power: np.ndarray
     duration_s: float
 
+    def between(self, low_hz: float, high_hz: float) -> slice:
+        """The grid points from one frequency to another."""
+        first, last = np.searchsorted(self.frequency_hz, (low_hz, np.nextafter(high_hz, np.inf)))
+        return slice(int(first), int(last))
+
     def at(self, frequency_hz: np.ndarray) -> np.ndarray:
         """Power at any frequencies, linear between grid points, zero outside the grid."""
         return np.interp(frequency_hz, self.frequency_hz, self.power, left=0.0, right=0.0)
 
 
-def welch_spectrum(bvp: np.ndarray, fs_hz: float) -> Spectrum:
+def welch_spectrum(bvp: np.ndarray, fs_hz: float, points: int = GRID_POINTS) -> Spectrum:
     """Welch's spectrum (Welch 1967) with one segment as long as the signal.
 
     ``bvp``: (N,) samples, at least 2 s of them; ``ValueError`` if fewer. A shorter segment would
     be blurred to several bpm. Boxcar rather than a taper: with so few beats the taper's wider
     peak costs more than its lower side lobes save. A silent signal gives a spectrum of zeros.
+    ``points``: of the transform, zeros appended; fewer are enough for a shorter signal.
     """
     count = len(bvp)
     if count < 2.0 * fs_hz:
         raise ValueError(f"{count} samples at {fs_hz:g} Hz are too few: 2 s are needed")
-    points = max(_GRID_POINTS, count)
+    points = max(points, count)
+    return Spectrum(
+        grid_hz(points, fs_hz), variance_shares(detrend(bvp), fs_hz, points), count / fs_hz
+    )
+
+
+def variance_shares(signals: np.ndarray, fs_hz: float, points: int) -> np.ndarray:
+    """(..., N) detrended signals -> (..., points // 2 + 1): the share of each one's in-band
+    variance that a sinusoid of each frequency explains; zeros for a silent one."""
+    count = signals.shape[-1]
+    wave = np.fft.rfft(signals, points)
+    power = wave.real**2
+    power += wave.imag**2
     # of a sinusoid: half its amplitude's square
-    power = np.square(np.abs(np.fft.rfft(detrend(bvp), points))) * (2.0 / count**2)
-    frequency = np.arange(len(power)) * (fs_hz / points)
+    power *= 2.0 / count**2
     low, high = (int(np.ceil(edge * points / fs_hz)) for edge in _NOISE_BAND_HZ)
     # Parseval on the zero-padded grid: its ordinates over-count the variance by this much
-    variance = float(power[low:high].sum()) * count / points
-    share = power / variance if variance > 1e-20 else np.zeros_like(power)
-    return Spectrum(frequency, share, count / fs_hz)
+    variance = power[..., low:high].sum(axis=-1, keepdims=True) * (count / points)
+    return power / np.where(variance > 1e-20, variance, np.inf)
+
+
+@functools.lru_cache(maxsize=16)
+def grid_hz(points: int, fs_hz: float) -> np.ndarray:
+    """(points // 2 + 1,) frequencies of a transform of so many points; not to be written to."""
+    frequency = np.arange(points // 2 + 1) * (fs_hz / points)
+    frequency.setflags(write=False)
+    return frequency
 
 
 def detrend(signal: np.ndarray) -> np.ndarray:
@@ -64,10 +89,10 @@ def peak_hz(
 ) -> float:
     """Frequency of the highest peak in a band, refined by a parabola through log power."""
     frequency, power = spectrum.frequency_hz, spectrum.power
-    inside = np.flatnonzero((frequency >= low_hz) & (frequency <= high_hz))
-    if len(inside) == 0:
+    inside = spectrum.between(low_hz, high_hz)
+    if inside.start >= inside.stop:
         raise ValueError(f"no grid point between {low_hz:g} and {high_hz:g} Hz")
-    k = int(inside[np.argmax(power[inside])])
+    k = inside.start + int(np.argmax(power[inside]))
     if k in (0, len(power) - 1) or power[k] <= 0 or min(power[k - 1], power[k + 1]) <= 0:
         return float(frequency[k])
     left, middle, right = np.log(power[k - 1 : k + 2])
@@ -90,12 +115,14 @@ def snr_db(spectrum: Spectrum, rate_hz: float) -> float:
     Peak-referenced: the rate is our own reading. Papers use the reference heart rate; the two
     must not be compared.
     """
-    frequency, power = spectrum.frequency_hz, spectrum.power
-    band = (frequency >= MIN_BPM / 60.0) & (frequency <= MAX_BPM / 60.0)
-    near = np.abs(frequency - rate_hz) <= _SNR_HALF_WIDTH_HZ
-    near |= np.abs(frequency - 2.0 * rate_hz) <= _SNR_HALF_WIDTH_HZ
-    signal = float(power[band & near].sum())
-    noise = float(power[band & ~near].sum())
+    power, reach = spectrum.power, _SNR_HALF_WIDTH_HZ
+    low, high = MIN_BPM / 60.0, MAX_BPM / 60.0
+    # the two bands meet for no rate above 12 bpm
+    signal = sum(
+        float(power[spectrum.between(max(hz - reach, low), min(hz + reach, high))].sum())
+        for hz in (rate_hz, 2.0 * rate_hz)
+    )
+    noise = float(power[spectrum.between(low, high)].sum()) - signal
     if signal <= 0.0:
         return -40.0
     return float(np.clip(10.0 * np.log10(signal / max(noise, 1e-12 * signal)), -40.0, 40.0))
