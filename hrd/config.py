@@ -148,7 +148,7 @@ _LIMITS: Dict[str, Tuple[float, float]] = {
     "engine.tensorrt.build_limit_s": (10, 86400),
     "reading.updates_hz": (0.1, 10),
     "reading.min_confidence": (0, 1),
-    "reading.estimator.min_window_s": (3, 60),
+    "reading.estimator.min_window_s": (2, 60),
     "reading.estimator.max_window_s": (4, 60),
     "reading.quality.min_face_px": (8, 4000),
     "reading.quality.min_luma": (0, 255),

@@ -114,8 +114,9 @@ class Heard:
     """What the pixels of a chunk say beside the engine's signal.
 
     ``pos`` (T,) float32: the POS signal, lagging as POS does. ``motion_px`` (T, 2) float32: the
-    head's movement, crop pixels a frame. ``face_rgb`` (T, 3), ``surround`` (T,) float64: mean
-    colour of the face and green of what is beside it, continuous across cuts.
+    head's movement, crop pixels a frame. ``face_rgb`` (T, 3), ``surround`` (T,), ``regions``
+    (T, R) float64: mean colour of the face, green of what is beside it and of the
+    parts of the picture that ``hrd.witness`` names, continuous across cuts.
     """
 
     fs_hz: float
@@ -123,6 +124,7 @@ class Heard:
     motion_px: np.ndarray
     face_rgb: np.ndarray
     surround: np.ndarray
+    regions: np.ndarray
 
 
 @dataclass(frozen=True)

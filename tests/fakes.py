@@ -38,6 +38,10 @@ _SKIN = np.array([1.2, 0.85, 0.7], np.float32)
 _PULSE = np.array([0.33, 0.77, 0.53])
 _BEATING = np.zeros((_SIZE_PX, _SIZE_PX, 1), np.float32)  # what surrounds a face has no pulse
 cv2.ellipse(_BEATING, (80, 80), (36, 46), 0, 0, 360, 1.0, -1)
+_BEATING[:50] = 0.0  # hair has none, and eyes and lips have less than cheeks
+_BEATING[64:77, 52:108] *= 0.4
+_BEATING[84:104] *= 1.25
+_BEATING[112:123, 68:92] *= 0.7
 
 
 def skin_frame(
@@ -48,7 +52,7 @@ def skin_frame(
     level: float = 130.0,
     shift_px: float = 0.0,
 ) -> Frame:
-    """A textured patch of skin that beats in its middle, where the face is said to be (relative
+    """A textured patch of skin that beats where a face that fills ``SKIN_FACE`` does (relative
     amplitudes after Wang et al. 2017)."""
     pulse = 0.0 if bpm is None else float(np.sin(2 * np.pi * bpm / 60.0 * time_s))
     texture = _TEXTURE

@@ -8,30 +8,23 @@ import pytest
 
 from hrd.errors import HrdError
 from hrd.estimate.chirp import fit_chirp
-from hrd.estimate.confidence import (
-    FEATURES,
-    Calibration,
-    Evidence,
-    expand,
-    from_json,
-    load_calibration,
-    pairs,
-    to_json,
-)
-from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator, colour_at
+from hrd.estimate.confidence import Calibration, from_json, load_calibration, to_json
+from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator
+from hrd.estimate.evidence import FEATURES, Evidence
 from hrd.estimate.gate import MAX_JUMP_BPM, PublishGate
 from hrd.estimate.ridge import NEAR_BPM, RidgeTracker
 from hrd.estimate.spectrum import welch_spectrum
+from hrd.estimate.testimony import Account, Hearing
 from hrd.estimate.whole import WholeClip
 from hrd.types import Heard, PulseChunk
+from hrd.witness import REGIONS
 
 FS = 30.0
-COUNT = len(FEATURES)
 CALIBRATION = Calibration(  # listens to the ridge filter's own probability alone
-    np.zeros(COUNT),
-    np.full(COUNT, 3.0),
-    np.array([3.0] + [0.0] * (COUNT - 1 + COUNT * (COUNT + 1) // 2)),
-    0.0,
+    feature=np.array([[FEATURES.index("mass_logit")]]),
+    threshold=np.array([[np.log(0.8 / 0.2)]]),
+    value=np.array([[-4.0, 4.0]]),
+    intercept=0.0,
 )
 GOOD = Evidence(
     mass=0.99,
@@ -40,14 +33,18 @@ GOOD = Evidence(
     size=0.8,
     chirp_share=0.8,
     unsteady_bpm=0.3,
-    pos_share=0.6,
-    pos_gap_bpm=0.5,
-    motion_share=0.05,
-    motion_px=0.02,
-    surround_share=0.02,
-    green_share=0.3,
-    red_ratio=0.4,
-    chroma=0.4,
+    account=Account(
+        pos_share=0.6,
+        pos_gap_bpm=0.5,
+        motion_share=0.05,
+        motion_px=0.02,
+        surround_share=0.02,
+        green_share=0.3,
+        red_ratio=0.4,
+        chroma=0.4,
+        hair=0.1,
+        beside=0.0,
+    ),
 )
 BAD = Evidence(
     mass=0.3,
@@ -56,14 +53,18 @@ BAD = Evidence(
     size=0.2,
     chirp_share=0.1,
     unsteady_bpm=12.0,
-    pos_share=0.05,
-    pos_gap_bpm=60.0,
-    motion_share=0.6,
-    motion_px=0.3,
-    surround_share=0.3,
-    green_share=0.02,
-    red_ratio=1.0,
-    chroma=0.9,
+    account=Account(
+        pos_share=0.05,
+        pos_gap_bpm=60.0,
+        motion_share=0.6,
+        motion_px=0.3,
+        surround_share=0.3,
+        green_share=0.02,
+        red_ratio=1.0,
+        chroma=0.9,
+        hair=1.0,
+        beside=1.0,
+    ),
 )
 
 
@@ -163,9 +164,16 @@ def test_confidence_is_a_probability_and_grows_with_the_evidence() -> None:
     low = CALIBRATION.confidence(BAD.features())
     high = CALIBRATION.confidence(GOOD.features())
     assert 0.0 < low < 0.5 < high < 1.0
-    with pytest.raises(ValueError, match="14 features for a calibration of 15"):
+    with pytest.raises(
+        ValueError, match=f"{len(FEATURES) - 1} features for a calibration of {len(FEATURES)}"
+    ):
         CALIBRATION.confidence(GOOD.features()[:-1])
     assert len(GOOD.features()) == len(FEATURES)
+
+
+def everywhere(light: np.ndarray) -> np.ndarray:
+    """(T,) light -> (T, R): the same in every region."""
+    return np.repeat(100.0 + light[:, None], len(REGIONS), axis=1)
 
 
 def test_witnesses_are_heard() -> None:
@@ -181,24 +189,62 @@ def test_witnesses_are_heard() -> None:
         for start in range(0, 450, 30):
             part = slice(start, start + 30)
             estimator.push(PulseChunk(start / FS, FS, beat(np.full(450, 90.0))[part]))
-            estimator.push_heard(Heard(FS, pos[part], motion[part], face[part], 100.0 + lamp[part]))
+            heard = Heard(
+                FS, pos[part], motion[part], face[part], 100.0 + lamp[part], everywhere(lamp)[part]
+            )
+            estimator.push_heard(heard)
         estimate = estimator.estimate()
         assert estimate is not None
         assert estimate.bpm == pytest.approx(90, abs=1)
-        assert estimate.evidence.pos_share > 0.8
-        seen.append(estimate.evidence)
+        seen.append(estimate.evidence.account)
     still, nodding = seen
+    assert still.pos_share > 0.8
     assert still.motion_share == 0.0
     assert still.surround_share > 0.8
     assert still.pos_gap_bpm < 1.0
     assert still.chroma == pytest.approx((0.77 - 0.33) / (0.77 + 0.33), abs=0.02)
     assert still.red_ratio == pytest.approx(0.33 / 0.77, abs=0.02)
     assert still.green_share > 0.95
-    lit = colour_at(100.0 + np.outer(lamp, np.ones(3)), FS, 90.0)
-    assert lit.chroma == pytest.approx(0.0, abs=1e-6)
-    assert lit.red_ratio == pytest.approx(1.0, abs=1e-6)
     assert nodding.motion_share > 0.8
     assert nodding.motion_px == pytest.approx(0.7, abs=0.05)
+
+
+def told(face: np.ndarray, regions: np.ndarray) -> Account:
+    """What is said about 90 bpm of so much light on the face (T, 3) and on its regions (T, R)."""
+    hearing = Hearing()
+    none = np.zeros(len(face))
+    hearing.push(Heard(FS, none, np.zeros((len(face), 2)), face, none, regions), 360)
+    return hearing.about(90.0, FS)
+
+
+def test_blood_shows_where_there_is_skin_and_a_lamp_everywhere() -> None:
+    wave = np.sin(2 * np.pi * 1.5 * np.arange(360) / FS + 0.4)
+    blood = told(100.0 + np.outer(wave, [0.4, 1.0, 0.6]), everywhere(np.zeros(360)))
+    lamp = told(100.0 + np.outer(wave, np.ones(3)), everywhere(wave))
+    assert lamp.red_ratio == pytest.approx(1.0, abs=0.01)
+    assert lamp.chroma == pytest.approx(0.0, abs=0.01)
+    for place in ("hair", "beside"):
+        assert getattr(blood, place) == pytest.approx(0.0, abs=0.01)
+        assert getattr(lamp, place) == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_drift_of_the_light_is_no_pulse() -> None:
+    t = np.arange(360) / FS
+    wave = np.sin(2 * np.pi * 1.5 * t)
+    still = told(100.0 + np.outer(wave, [0.4, 1.0, 0.6]), everywhere(0.5 * wave))
+    drifting = told(
+        100.0 + np.outer(wave, [0.4, 1.0, 0.6]) + 4.0 * t[:, None], everywhere(0.5 * wave)
+    )
+    assert drifting.red_ratio == pytest.approx(still.red_ratio, abs=0.01)
+    assert drifting.green_share == pytest.approx(still.green_share, abs=0.05)
+
+
+def test_too_little_is_heard_to_say_anything() -> None:
+    hearing = Hearing()
+    assert hearing.about(90.0, FS) == Account()
+    light = np.full((59, len(REGIONS)), 100.0)
+    hearing.push(Heard(FS, np.zeros(59), np.zeros((59, 2)), light[:, :3], light[:, 0], light), 360)
+    assert hearing.about(90.0, FS) == Account()
 
 
 def test_fitted_calibration_loads_for_every_engine() -> None:
@@ -207,23 +253,55 @@ def test_fitted_calibration_loads_for_every_engine() -> None:
         assert fit.confidence(GOOD.features()) > fit.confidence(BAD.features())
 
 
-def test_a_calibration_survives_its_json() -> None:
+def some_trees(depth: int = 3, trees: int = 7) -> Calibration:
     rng = np.random.default_rng(5)
-    terms = COUNT + len(pairs())
-    fit = Calibration(rng.normal(size=COUNT), rng.uniform(1, 2, COUNT), rng.normal(size=terms), 0.3)
+    inner = 2**depth - 1
+    return Calibration(
+        rng.integers(0, len(FEATURES), (trees, inner)),
+        rng.normal(size=(trees, inner)),
+        rng.normal(size=(trees, inner + 1)),
+        0.3,
+    )
+
+
+def test_a_calibration_survives_its_json() -> None:
+    fit = some_trees()
     again = from_json(json.loads(json.dumps(to_json(fit))))
     for evidence in (GOOD, BAD):
         features = evidence.features()
         assert again.confidence(features) == pytest.approx(fit.confidence(features), abs=1e-3)
 
 
-def test_products_are_of_standardised_features() -> None:
-    mean, spread = np.arange(COUNT, dtype=float), np.full(COUNT, 2.0)
-    terms = expand((mean + 2.0 * spread)[None], mean, spread)[0]
-    np.testing.assert_allclose(terms[:COUNT], 2.0)
-    np.testing.assert_allclose(terms[COUNT:], 4.0)
-    far = expand((mean + 100.0 * spread)[None], mean, spread)[0]
-    np.testing.assert_allclose(far[COUNT:], 9.0)
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_trees_are_walked_from_the_root_to_one_leaf_each(depth: int) -> None:
+    fit = some_trees(depth)
+    inner = 2**depth - 1
+    for x in np.random.default_rng(6).normal(size=(20, len(FEATURES))):
+        logit = fit.intercept
+        for feature, threshold, value in zip(fit.feature, fit.threshold, fit.value):
+            node = 0
+            while node < inner:
+                node = 2 * node + (2 if x[feature[node]] > threshold[node] else 1)
+            logit += value[node - inner]
+        assert fit.confidence(tuple(x)) == pytest.approx(1.0 / (1.0 + np.exp(-logit)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fit: fit.pop("intercept"),
+        lambda fit: fit["features"].reverse(),
+        lambda fit: fit["trees"][0]["value"].pop(),
+        lambda fit: [tree["feature"].pop() for tree in fit["trees"]],
+        lambda fit: fit["trees"][0]["feature"].__setitem__(0, 99),
+        lambda fit: fit.__setitem__("trees", []),
+    ],
+)
+def test_trees_that_do_not_fit_together_are_refused(change) -> None:
+    fit = to_json(some_trees())
+    change(fit)
+    with pytest.raises((KeyError, ValueError)):
+        from_json(fit)
 
 
 def test_broken_calibration_is_one_sentence(tmp_path) -> None:

@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 
 from hrd.errors import HrdError
-from hrd.estimate.confidence import FEATURES, from_json
+from hrd.estimate.confidence import from_json
+from hrd.estimate.evidence import FEATURES
 from hrd.train.calibrate import (
+    DEPTH,
+    LEARNING_RATE,
     Samples,
     expected_calibration_error,
     fit,
-    fit_logistic,
+    fit_calibration,
     join,
 )
+
+sklearn_ensemble = pytest.importorskip("sklearn.ensemble", reason="needs hrd[train]")
 
 
 def made_up(count: int = 4000) -> Samples:
@@ -21,21 +26,41 @@ def made_up(count: int = 4000) -> Samples:
     p = 1.0 / (1.0 + np.exp(-(0.5 + 2.0 * x[:, 0])))
     clip = np.arange(count) // 10
     alive = clip % 7 != 0
+    x[~alive, 1] -= 4.0
     return Samples(x, (rng.random(count) < p) & alive, clip, alive)
 
 
 def test_a_known_relation_is_found() -> None:
-    rng = np.random.default_rng(1)
-    x = rng.standard_normal((20000, 2)) * [1.0, 5.0] + [0.0, 3.0]
-    y = rng.random(20000) < 1.0 / (1.0 + np.exp(-(0.5 + 2.0 * x[:, 0] - 0.1 * x[:, 1])))
-    coefficients, intercept = fit_logistic(x, y, np.ones(20000))
-    np.testing.assert_allclose(coefficients, [2.0, -0.1], atol=0.1)
-    assert intercept == pytest.approx(0.5, abs=0.1)
+    samples = made_up(20000)
+    ours = fit_calibration(samples.x, samples.right, np.ones(20000))
+    first = np.zeros((3, len(FEATURES)))
+    first[:, 0] = -1.5, 0.0, 1.5
+    expected = 1.0 / (1.0 + np.exp(-(0.5 + 2.0 * first[:, 0])))
+    np.testing.assert_allclose(ours.confidences(first), expected, atol=0.08)
+
+
+def test_our_trees_say_what_scikit_learns_say() -> None:
+    samples = made_up(6000)
+    weight = np.where(samples.alive, 1.0, 0.5)
+    ours = fit_calibration(samples.x, samples.right, weight)
+    assert ours.feature.shape[1] == 2**DEPTH - 1
+    theirs = sklearn_ensemble.GradientBoostingClassifier(
+        n_estimators=len(ours.feature),
+        max_depth=DEPTH,
+        learning_rate=LEARNING_RATE,
+        min_samples_leaf=100,
+        subsample=0.5,
+        max_features=0.4,
+        random_state=0,
+    ).fit(samples.x, samples.right, sample_weight=weight)
+    # they ask in single precision: a sample at a threshold may go the other way
+    apart = np.abs(ours.confidences(samples.x) - theirs.predict_proba(samples.x)[:, 1])
+    assert np.quantile(apart, 0.99) < 1e-6
 
 
 def test_one_class_is_refused() -> None:
     with pytest.raises(HrdError, match="nothing to fit"):
-        fit_logistic(np.zeros((5, 2)), np.ones(5, bool), np.ones(5))
+        fit_calibration(np.zeros((5, len(FEATURES))), np.ones(5, bool), np.ones(5))
 
 
 def test_calibration_error_of_the_right_and_of_the_boastful() -> None:
@@ -50,10 +75,10 @@ def test_calibration_error_of_the_right_and_of_the_boastful() -> None:
 
 def test_fit_tells_how_it_does_on_clips_it_has_not_seen() -> None:
     result = fit(made_up(), 0.8)
-    assert set(result["features"]) == set(FEATURES)
-    found = {name: one["coefficient"] for name, one in result["features"].items()}
-    assert found["mass_logit"] > 5 * abs(found["snr_db"])
-    assert from_json(result).confidence((3.0,) + (0.0,) * (len(FEATURES) - 1)) > 0.8
+    assert result["features"] == list(FEATURES)
+    ours = from_json(result)
+    for first, least, most in ((2.0, 0.8, 1.0), (-2.0, 0.0, 0.2)):
+        assert least < ours.confidence((first,) + (0.0,) * (len(FEATURES) - 1)) < most
     held_out = result["held_out"]
     assert 0.6 < held_out["right_of_published"] < 1.0
     assert 0.0 < held_out["published"] < 1.0

@@ -1,8 +1,8 @@
 """Fit the confidence: how often is a reading with such features within 5 bpm of the truth?
 
 Runs an engine and the live estimator over simulated clips (pulse-free ones included: any bpm for
-them is wrong), second by second, and fits a logistic regression to what came out. How well it
-does is told by cross-validation over clips. Run
+them is wrong), second by second, and grows boosted trees on what came out. How well they do is
+told by cross-validation over clips. Run
 ``python -m hrd.train.calibrate --shards DIR`` on clips that no network was trained on.
 """
 
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from hrd.engine.base import Engine
 from hrd.engine.select import open_engine
 from hrd.errors import HrdError
-from hrd.estimate.confidence import FEATURES, Calibration, expand, to_json
+from hrd.estimate.confidence import Calibration, to_json
 from hrd.estimate.estimator import HeartRateEstimator
 from hrd.estimate.gate import PublishGate
 from hrd.estimate.ridge import NEAR_BPM
@@ -34,10 +34,11 @@ logger = logging.getLogger(__name__)
 
 HOP_FRAMES = 30
 
-RIDGE = 20.0
-"""Penalty on a standardised coefficient, in readings: products of features are many."""
+TREES, DEPTH, LEARNING_RATE = 150, 4, 0.1
+LEAST_IN_LEAF = 100
+"""Readings, some three clips' worth: fewer would be the peculiarity of a clip."""
 
-PULSE_FREE_SHARE = 0.2
+PULSE_FREE_SHARE = 0.1
 """How often the detector is taken to see a face without a pulse (a photograph, a screen)."""
 
 
@@ -91,54 +92,64 @@ def collect(shards: ShardSet, engine: Engine, progress: bool = True) -> Samples:
 
 def _flat() -> Calibration:
     """Says one half of everything: while features are collected nobody listens."""
-    count = len(FEATURES)
-    terms = count + count * (count + 1) // 2
-    return Calibration(np.zeros(count), np.ones(count), np.zeros(terms), 0.0)
+    return Calibration(np.zeros((1, 1), int), np.zeros((1, 1)), np.zeros((1, 2)), 0.0)
 
 
 def fit_calibration(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Calibration:
-    """A calibration of features (N, F), by weighted, ridge-penalised logistic regression."""
-    mean, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
-    coefficients, intercept = fit_logistic(expand(x, mean, spread), y, weight, RIDGE)
-    return Calibration(mean, spread, coefficients, intercept)
+    """A calibration of features (N, F) to y (N,) bool, by gradient boosting of the log loss.
 
-
-def fit_logistic(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray, ridge: float = 1.0
-) -> Tuple[np.ndarray, float]:
-    """Coefficients (F,) and intercept of a weighted logistic regression, by Newton's method.
-
-    ``ridge`` is a small L2 penalty on standardised coefficients, so that features which separate
-    the classes perfectly still have a finite answer. Raises ``HrdError`` if y has one class only.
+    Raises ``HrdError`` if y has one class only.
     """
+    from sklearn.ensemble import GradientBoostingClassifier
+
     if y.all() or not y.any():
         raise HrdError("all readings are right, or all are wrong: nothing to fit a confidence to")
-    mean, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-9)
-    z = np.column_stack([(x - mean) / spread, np.ones(len(x))])
-    solution = np.zeros(z.shape[1])
-    penalty = np.diag([ridge] * x.shape[1] + [0.0])
-    for _ in range(50):
-        p = 1.0 / (1.0 + np.exp(-np.clip(z @ solution, -30, 30)))
-        gradient = z.T @ (weight * (p - y)) + penalty @ solution
-        hessian = (z * (weight * p * (1 - p))[:, None]).T @ z + penalty
-        hessian += 1e-9 * np.eye(len(solution))
-        step = np.linalg.solve(hessian, gradient)
-        solution -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    coefficients = solution[:-1] / spread
-    return coefficients, float(solution[-1] - (coefficients * mean).sum())
+    model = GradientBoostingClassifier(
+        n_estimators=TREES,
+        max_depth=DEPTH,
+        learning_rate=LEARNING_RATE,
+        min_samples_leaf=LEAST_IN_LEAF,
+        subsample=0.5,
+        max_features=0.4,
+        random_state=0,
+    ).fit(x, y, sample_weight=weight)
+    share = float(np.average(y, weights=weight))
+    parts = [_complete(tree.tree_, LEARNING_RATE) for (tree,) in model.estimators_]
+    feature, threshold, value = (np.stack([part[k] for part in parts]) for k in range(3))
+    return Calibration(feature, threshold, value, float(np.log(share / (1.0 - share))))
 
 
-def expected_calibration_error(p: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
-    """Mean |confidence - share right| over equal-width bins, weighted by their counts."""
+def _complete(tree: Any, scale: float) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A tree of scikit-learn's, filled up to full depth: feature, threshold, value times scale.
+
+    Where it ends early, all go left, and both sides hold its leaf's value.
+    """
+    inner = 2**DEPTH - 1
+    feature, threshold = np.zeros(inner, int), np.zeros(inner)
+    value = np.zeros(inner + 1)
+    reach = [(0, 0)]  # (our node, its)
+    while reach:
+        ours, its = reach.pop()
+        if ours >= inner:
+            value[ours - inner] = scale * float(tree.value[its].ravel()[0])
+            continue
+        ends = tree.children_left[its] < 0
+        if not ends:
+            feature[ours], threshold[ours] = tree.feature[its], tree.threshold[its]
+        reach.append((2 * ours + 1, its if ends else int(tree.children_left[its])))
+        reach.append((2 * ours + 2, its if ends else int(tree.children_right[its])))
+    return feature, threshold, value
+
+
+def expected_calibration_error(
+    p: np.ndarray, right: np.ndarray, weight: Optional[np.ndarray] = None, bins: int = 10
+) -> float:
+    """Mean |confidence - share right| over equal-width bins, weighted by their counts (or by the
+    sums of ``weight``)."""
+    weight = np.ones(len(p)) if weight is None else weight
     place = np.minimum((p * bins).astype(int), bins - 1)
-    error = 0.0
-    for k in range(bins):
-        inside = place == k
-        if inside.any():
-            error += inside.mean() * abs(float(p[inside].mean()) - float(right[inside].mean()))
-    return float(error)
+    gaps = np.bincount(place, weight * (p - right), minlength=bins)
+    return float(np.abs(gaps).sum() / weight.sum())
 
 
 def _weights(alive: np.ndarray) -> np.ndarray:
@@ -163,13 +174,13 @@ def fit(samples: Samples, min_confidence: float) -> Dict[str, Any]:
         if not held_out.any():
             continue
         others = fit_calibration(samples.x[~held_out], right[~held_out], weight[~held_out])
-        p[held_out] = others.confidences(expand(samples.x[held_out], others.mean, others.spread))
+        p[held_out] = others.confidences(samples.x[held_out])
     said = _gated(samples.clip, p, min_confidence)
     fitted = to_json(fit_calibration(samples.x, right, weight))
     fitted["held_out"] = {
         "readings": int(len(right)),
         "right": round(float(right.mean()), 4),
-        "ece": round(expected_calibration_error(p, right), 4),
+        "ece": round(expected_calibration_error(p, right, weight), 4),
         "min_confidence": min_confidence,
         "published": round(float(said.mean()), 4),
         "right_of_published": round(float(right[said].mean()), 4) if said.any() else None,
@@ -225,7 +236,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         fits[name] = fit(samples, args.min_confidence)
         print(name, json.dumps(fits[name]["held_out"]))
     result = {
-        "version": 2,
+        "version": 3,
         "recipe": (
             f"python -m hrd.train.calibrate on {sum(len(one) for one in sets)} simulated clips ("
             + "; ".join(
@@ -234,14 +245,28 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 f"seeds from {int(one.seed[0])}"
                 for one in sets
             )
-            + f"), model {Path(args.model).stem}; logistic regression on features and their "
-            f"products, ridge {RIDGE:g}, pulse-free seconds weighed as {PULSE_FREE_SHARE:g} of "
-            f"all; held_out: {FOLDS}-fold cross-validation over clips"
+            + f"), model {Path(args.model).stem}; {TREES} boosted trees of depth {DEPTH}, learning "
+            f"rate {LEARNING_RATE:g}, at least {LEAST_IN_LEAF} readings in a leaf, pulse-free "
+            f"seconds weighed as {PULSE_FREE_SHARE:g} of all; held_out: {FOLDS}-fold "
+            "cross-validation over clips"
         ),
         "fits": fits,
     }
-    args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    args.out.write_text(_laid_out(result), encoding="utf-8")
     return 0
+
+
+def _laid_out(result: Dict[str, Any]) -> str:
+    """JSON with a tree on each line."""
+    trees = {}
+    for name, fitted in result["fits"].items():
+        for k, tree in enumerate(fitted["trees"]):
+            trees[f"{name} {k}"] = json.dumps(tree)
+        fitted["trees"] = [f"{name} {k}" for k in range(len(fitted["trees"]))]
+    text = json.dumps(result, indent=1)
+    for key, tree in trees.items():
+        text = text.replace(f'"{key}"', tree, 1)
+    return text + "\n"
 
 
 if __name__ == "__main__":
