@@ -94,6 +94,15 @@ def test_a_picture_without_a_readable_pulse_says_why(
     assert sum(r.state is State.TRACKING for r in readings) <= 1
 
 
+def test_light_that_burns_out_the_red_alone_is_not_too_bright() -> None:
+    burnt = skin_frame(0, 0.0, level=230).image
+    assert (burnt[..., 0] >= 250).mean() > 0.4
+    assert (burnt[..., 1] >= 250).mean() == 0.0
+    readings = play(lambda i: skin_frame(i, i / 30, bpm=84, level=230), 360)
+    assert readings[-1].state is State.TRACKING
+    assert readings[-1].bpm == pytest.approx(84, abs=1.5)
+
+
 def test_a_face_too_small_is_said_to_be() -> None:
     small = FaceBox(80, 80, 30, 30, 0.9)
     readings = play(lambda i: skin_frame(i, i / 30), 300, always(small))

@@ -12,7 +12,7 @@ from hrd.estimate.chirp import Chirp, fit_chirp
 from hrd.estimate.confidence import Calibration
 from hrd.estimate.evidence import Evidence
 from hrd.estimate.ridge import RidgeConfig, RidgeTracker
-from hrd.estimate.spectrum import peak_near_bpm, snr_db, welch_spectrum
+from hrd.estimate.spectrum import SHORTEST_S, peak_near_bpm, snr_db, welch_spectrum
 from hrd.estimate.testimony import Hearing
 from hrd.types import Heard, PulseChunk
 
@@ -25,7 +25,7 @@ _NEWEST_POINTS = 2048  # of the transform of the newest seconds, which are few
 class EstimatorConfig:
     """Lengths of the window that the spectrum is taken of."""
 
-    min_window_s: float = 2.0
+    min_window_s: float = SHORTEST_S
     """No estimate from less signal than this."""
     max_window_s: float = 12.0
     """The window grows to this and then slides."""

@@ -10,6 +10,8 @@ import numpy as np
 
 MIN_BPM = 42.0
 MAX_BPM = 240.0
+SHORTEST_S = 2.0
+"""Less signal holds too few beats for a spectrum."""
 
 GRID_POINTS = 4096  # at 30 Hz: 0.44 bpm a step, a tenth of the narrowest peak; a parabola refines
 _NOISE_BAND_HZ = (0.6, 6.0)  # where variance counts: the pulse, its second harmonic, and noise
@@ -46,8 +48,10 @@ def welch_spectrum(bvp: np.ndarray, fs_hz: float, points: int = GRID_POINTS) -> 
     ``points``: of the transform, zeros appended; fewer are enough for a shorter signal.
     """
     count = len(bvp)
-    if count < 2.0 * fs_hz:
-        raise ValueError(f"{count} samples at {fs_hz:g} Hz are too few: 2 s are needed")
+    if count < SHORTEST_S * fs_hz:
+        raise ValueError(
+            f"{count} samples at {fs_hz:g} Hz are too few: {SHORTEST_S:g} s are needed"
+        )
     points = max(points, count)
     return Spectrum(
         grid_hz(points, fs_hz), variance_shares(detrend(bvp), fs_hz, points), count / fs_hz
@@ -136,5 +140,9 @@ def rate_score(spectrum: Spectrum, bpm: np.ndarray) -> Tuple[np.ndarray, np.ndar
     of low rate with a strong harmonic is not read as twice its rate.
     """
     fundamental = spectrum.at(bpm / 60.0)
-    harmonic = np.minimum(spectrum.at(2.0 * bpm / 60.0), fundamental)
-    return np.minimum(fundamental + harmonic, 1.0), fundamental
+    return explained(fundamental, spectrum.at(2.0 * bpm / 60.0)), fundamental
+
+
+def explained(fundamental: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
+    """The share of variance that pulses explain, from the shares at their rates and at twice."""
+    return np.minimum(fundamental + np.minimum(harmonic, fundamental), 1.0)

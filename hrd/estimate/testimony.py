@@ -8,10 +8,9 @@ from typing import Optional
 
 import numpy as np
 
-from hrd.estimate.spectrum import Spectrum, grid_hz, peak_hz, variance_shares
+from hrd.estimate.spectrum import SHORTEST_S, Spectrum, explained, grid_hz, peak_hz, variance_shares
 from hrd.types import Heard
 
-_SHORTEST_S = 2.0
 _POINTS = 2048  # at 30 Hz 0.88 bpm a step: enough for a share, and a parabola refines the peak
 _SLACK_BPM = np.array([-2.0, 0.0, 2.0])
 # columns of what is kept; a spectrum is taken of the first four
@@ -74,7 +73,7 @@ class Hearing:
     def about(self, bpm: float, fs_hz: float) -> Account:
         """What is said about a rate; nothing, while there are less than two seconds."""
         samples = self._samples
-        if samples is None or len(samples) < _SHORTEST_S * fs_hz:
+        if samples is None or len(samples) < SHORTEST_S * fs_hz:
             return Account()
         sums = _Sums(samples, bpm, fs_hz)
         signals = sums.detrended(_GREEN + 1)
@@ -134,4 +133,4 @@ def _pulse_shares(shares: np.ndarray, bpm: np.ndarray, fs_hz: float) -> np.ndarr
     part = place - low
     at = shares[:, low] * (1.0 - part) + shares[:, low + 1] * part
     fundamental, harmonic = at[:, : len(bpm)], at[:, len(bpm) :]
-    return np.minimum(fundamental + np.minimum(harmonic, fundamental), 1.0).max(axis=1)
+    return explained(fundamental, harmonic).max(axis=1)
