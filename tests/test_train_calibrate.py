@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from hrd.train.calibrate import (
     fit,
     fit_calibration,
     join,
+    laid_out,
 )
 
 sklearn_ensemble = pytest.importorskip("sklearn.ensemble", reason="needs hrd[train]")
@@ -90,3 +93,12 @@ def test_joined_sets_keep_their_clips_apart() -> None:
     both = join([one, other])
     assert len(both.x) == 120
     assert len(np.unique(both.clip)) == 4 + 8
+
+
+def test_the_file_has_a_line_for_each_tree() -> None:
+    fitted = fit(made_up(), 0.8)
+    result = {"version": 3, "recipe": "made up", "fits": {"network": fitted, "pos": fitted}}
+    text = laid_out(result)
+    assert json.loads(text) == result
+    lines = [line for line in text.splitlines() if '"threshold"' in line]
+    assert len(lines) == 2 * len(fitted["trees"])

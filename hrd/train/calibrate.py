@@ -85,7 +85,7 @@ def collect(shards: ShardSet, engine: Engine, progress: bool = True) -> Samples:
             right.append(bool(shards.has_pulse[index]) and abs(estimate.bpm - true_bpm) <= NEAR_BPM)
             clip.append(index)
     if not x:
-        raise HrdError("no clip gave a single estimate; they must be longer than 6 s")
+        raise HrdError("no clip gave a single estimate; they must be longer than 3 s")
     places = np.array(clip)
     return Samples(np.array(x), np.array(right), places, np.asarray(shards.has_pulse, bool)[places])
 
@@ -252,20 +252,21 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         ),
         "fits": fits,
     }
-    args.out.write_text(_laid_out(result), encoding="utf-8")
+    args.out.write_text(laid_out(result), encoding="utf-8")
     return 0
 
 
-def _laid_out(result: Dict[str, Any]) -> str:
-    """JSON with a tree on each line."""
-    trees = {}
+def laid_out(result: Dict[str, Any]) -> str:
+    """The result as JSON, a tree on each line."""
+    lines: Dict[str, str] = {}
+    fits = {}
     for name, fitted in result["fits"].items():
-        for k, tree in enumerate(fitted["trees"]):
-            trees[f"{name} {k}"] = json.dumps(tree)
-        fitted["trees"] = [f"{name} {k}" for k in range(len(fitted["trees"]))]
-    text = json.dumps(result, indent=1)
-    for key, tree in trees.items():
-        text = text.replace(f'"{key}"', tree, 1)
+        keys = [f"{name} {k}" for k in range(len(fitted["trees"]))]
+        lines.update(zip(keys, (json.dumps(tree) for tree in fitted["trees"])))
+        fits[name] = {**fitted, "trees": keys}
+    text = json.dumps({**result, "fits": fits}, indent=1)
+    for key, line in lines.items():
+        text = text.replace(f'"{key}"', line, 1)
     return text + "\n"
 
 
