@@ -10,16 +10,16 @@ from hrd.estimate.confidence import from_json
 from hrd.estimate.evidence import FEATURES
 from hrd.train.calibrate import (
     DEPTH,
-    LEARNING_RATE,
     Samples,
     expected_calibration_error,
     fit,
     fit_calibration,
+    grow,
     join,
     laid_out,
 )
 
-sklearn_ensemble = pytest.importorskip("sklearn.ensemble", reason="needs hrd[train]")
+pytest.importorskip("sklearn.ensemble", reason="needs hrd[train]")
 
 
 def made_up(count: int = 4000) -> Samples:
@@ -47,15 +47,7 @@ def test_our_trees_say_what_scikit_learns_say() -> None:
     weight = np.where(samples.alive, 1.0, 0.5)
     ours = fit_calibration(samples.x, samples.right, weight)
     assert ours.feature.shape[1] == 2**DEPTH - 1
-    theirs = sklearn_ensemble.GradientBoostingClassifier(
-        n_estimators=len(ours.feature),
-        max_depth=DEPTH,
-        learning_rate=LEARNING_RATE,
-        min_samples_leaf=100,
-        subsample=0.5,
-        max_features=0.4,
-        random_state=0,
-    ).fit(samples.x, samples.right, sample_weight=weight)
+    theirs = grow(samples.x, samples.right, weight)
     # they ask in single precision: a sample at a threshold may go the other way
     apart = np.abs(ours.confidences(samples.x) - theirs.predict_proba(samples.x)[:, 1])
     assert np.quantile(apart, 0.99) < 1e-6

@@ -40,12 +40,10 @@ class RidgeConfig:
 @dataclass(frozen=True)
 class RidgePoint:
     """``bpm``: mean of the rates round the most probable one. ``mass``: probability, by the
-    filter's own lights, that the rate is within NEAR_BPM of it. ``score``: the share of the
-    newest window's variance that it explains."""
+    filter's own lights, that the rate is within NEAR_BPM of it."""
 
     bpm: float
     mass: float
-    score: float
 
 
 class RidgeTracker:
@@ -74,7 +72,7 @@ class RidgeTracker:
         near = slice(max(0, best - _NEAR_STEPS), best + _NEAR_STEPS + 1)
         mass = float(self._probability[near].sum())
         bpm = float(self._probability[near] @ GRID_BPM[near]) / mass
-        return RidgePoint(bpm, mass, float(np.interp(bpm, GRID_BPM, score)))
+        return RidgePoint(bpm, mass)
 
     def _predict(self, step_s: float) -> np.ndarray:
         """The rates' probabilities before the new spectrum is seen."""

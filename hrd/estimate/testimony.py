@@ -85,7 +85,7 @@ class Hearing:
         power = max(abs(green) ** 2, 1e-20)
         own = len(samples) * float(signals[_GREEN] @ signals[_GREEN]) / sums.mean[_GREEN] ** 2
         places = sums.phasor[_REGIONS] / sums.mean[_REGIONS] * (green.conjugate() / power)
-        inside = np.clip(places.real, -2.0, 3.0)
+        hair, left, right = np.clip(places.real, -2.0, 3.0)  # in hrd.witness's order of REGIONS
         return Account(
             pos_share=float(at_rate[_POS]),
             pos_gap_bpm=abs(60.0 * peak_hz(pos) - bpm),
@@ -95,8 +95,8 @@ class Hearing:
             green_share=min(1.0, 2.0 * power / max(own, 1e-20)),
             red_ratio=min(max((red * green.conjugate()).real / power, -0.5), 2.0),
             chroma=abs(green - red) / max(abs(green) + abs(red), 1e-12),
-            hair=float(inside[0]),
-            beside=float(inside[1] + inside[2]) / 2.0,
+            hair=float(hair),
+            beside=float(left + right) / 2.0,
         )
 
 

@@ -100,11 +100,20 @@ def fit_calibration(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Calibra
 
     Raises ``HrdError`` if y has one class only.
     """
-    from sklearn.ensemble import GradientBoostingClassifier
-
     if y.all() or not y.any():
         raise HrdError("all readings are right, or all are wrong: nothing to fit a confidence to")
-    model = GradientBoostingClassifier(
+    model = grow(x, y, weight)
+    share = float(np.average(y, weights=weight))
+    parts = [_complete(tree.tree_, LEARNING_RATE) for (tree,) in model.estimators_]
+    feature, threshold, value = (np.stack([part[k] for part in parts]) for k in range(3))
+    return Calibration(feature, threshold, value, float(np.log(share / (1.0 - share))))
+
+
+def grow(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any:
+    """scikit-learn's classifier, fitted."""
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    return GradientBoostingClassifier(
         n_estimators=TREES,
         max_depth=DEPTH,
         learning_rate=LEARNING_RATE,
@@ -113,10 +122,6 @@ def fit_calibration(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Calibra
         max_features=0.4,
         random_state=0,
     ).fit(x, y, sample_weight=weight)
-    share = float(np.average(y, weights=weight))
-    parts = [_complete(tree.tree_, LEARNING_RATE) for (tree,) in model.estimators_]
-    feature, threshold, value = (np.stack([part[k] for part in parts]) for k in range(3))
-    return Calibration(feature, threshold, value, float(np.log(share / (1.0 - share))))
 
 
 def _complete(tree: Any, scale: float) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
