@@ -20,6 +20,7 @@ from hrd.face.track import TrackerConfig
 from hrd.paths import SYSTEM_CONFIG
 from hrd.pipeline import PipelineConfig
 from hrd.protocol import DEFAULT_SOCKET
+from hrd.pulse import PulseConfig
 from hrd.quality import QualityConfig
 
 logger = logging.getLogger(__name__)
@@ -118,11 +119,13 @@ class Config:
         from hrd.types import MODEL_FS_HZ
 
         return PipelineConfig(
-            hop_frames=max(1, int(round(MODEL_FS_HZ / self.reading.updates_hz))),
-            min_confidence=self.reading.min_confidence,
             tracker=self.face.tracker,
-            estimator=self.reading.estimator,
-            quality=self.reading.quality,
+            pulse=PulseConfig(
+                hop_frames=max(1, int(round(MODEL_FS_HZ / self.reading.updates_hz))),
+                min_confidence=self.reading.min_confidence,
+                estimator=self.reading.estimator,
+                quality=self.reading.quality,
+            ),
         )
 
 

@@ -96,7 +96,7 @@ def measure_file(
         if readings and last.time_s - readings[-1].time_s < _SAME_MOMENT_S:
             readings.pop()  # the same moment, read again with all of the signal
         readings.append(last)
-    bpm = pipeline.whole_clip_bpm()
+    bpm = pipeline.pulse.whole_clip_bpm()
     confidence = _confidence_in(bpm, readings)
     return Measurement(
         file=path,

@@ -1,68 +1,45 @@
-"""The pipeline: frames in, readings out. No threads, no clocks: time is the frames' own.
+"""The pipeline of one camera and one face: frames in, readings out.
 
-The daemon, ``hrd measure``, ``hrd bench`` and the evaluation all push their frames through this
-one class, so what is measured is what runs.
+A face stage and a pulse stage, one after the other. No threads, no clocks.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import time
 from dataclasses import dataclass, field
-from typing import Callable, Iterator, Optional
-
-import numpy as np
+from typing import Callable, Optional
 
 from hrd.engine.base import Engine
-from hrd.estimate.confidence import load_calibration
-from hrd.estimate.estimator import EstimatorConfig, HeartRateEstimator
-from hrd.estimate.gate import PublishGate
-from hrd.estimate.whole import WholeClip
+from hrd.estimate.estimator import Estimate
+from hrd.face import stage as face_stage
 from hrd.face.detect import FaceDetector
-from hrd.face.track import FaceTracker, TrackerConfig
-from hrd.quality import QualityConfig, QualityGate
-from hrd.rate import FrameRateMeter
-from hrd.types import (
-    MODEL_FS_HZ,
-    Frame,
-    PulseChunk,
-    Reading,
-    Reason,
-    RoiChunk,
-    RoiFrame,
-    State,
-)
-from hrd.window import SlidingWindow
-from hrd.witness import Witnesses
+from hrd.face.stage import FaceStage
+from hrd.face.track import TrackerConfig
+from hrd.pulse import STAGES as PULSE_STAGES
+from hrd.pulse import PulseConfig, PulseStage
+from hrd.stopwatch import Timed, untimed
+from hrd.types import Frame, PulseChunk, Reading
 
-logger = logging.getLogger(__name__)
-
-STAGES = ("face", "roi", "window", "engine", "witness", "estimate")
-"""Names under which the pipeline reports its own time, in order."""
-
-StageTimer = Callable[[str, float], None]
-"""Called with a stage's name and the seconds it took."""
+STAGES = face_stage.STAGES + PULSE_STAGES
+"""Names under which the pipeline's work is timed, in order."""
 
 
 @dataclass(frozen=True)
 class PipelineConfig:
     """Everything that shapes a reading."""
 
-    hop_frames: int = 30
-    """Samples per chunk at MODEL_FS_HZ: 30 gives one reading a second."""
-    min_confidence: float = 0.8
-    """No bpm below this confidence."""
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
-    estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
-    quality: QualityConfig = field(default_factory=QualityConfig)
+    pulse: PulseConfig = field(default_factory=PulseConfig)
+
+    @property
+    def hop_frames(self) -> int:
+        """Samples per chunk: what engines are built for."""
+        return self.pulse.hop_frames
 
 
 class Pipeline:
     """``push`` frames in order; a Reading comes back about once per hop, else None.
 
-    A reading comes when a chunk is complete, when the state changes, and at least once per hop
-    while there is no face. ``on_pulse`` gets every PulseChunk, ``timer`` every stage's time.
+    ``on_pulse`` and ``on_estimate`` are the pulse stage's.
     """
 
     def __init__(
@@ -71,209 +48,22 @@ class Pipeline:
         engine: Engine,
         config: Optional[PipelineConfig] = None,
         on_pulse: Optional[Callable[[PulseChunk], None]] = None,
-        timer: Optional[StageTimer] = None,
+        on_estimate: Optional[Callable[[float, Estimate], None]] = None,
+        timed: Timed = untimed,
     ) -> None:
-        self._config = config or PipelineConfig()
-        self.engine = engine
-        self.tracker = FaceTracker(detector, self._config.tracker)
-        self.rate = FrameRateMeter()
-        self._window = SlidingWindow(self._config.hop_frames)
-        self._quality = QualityGate(self._config.quality)
-        self._estimated_engine = engine.info.name
-        self._estimator = self._make_estimator()
-        self._gate = PublishGate(self._config.min_confidence)
-        self._whole = WholeClip()
-        self._witnesses = Witnesses()
-        self._on_pulse = on_pulse
-        self._timer = timer
-        self._face_seen = False
-        self._last_roi: Optional[RoiFrame] = None
-        self._last_frame_s: Optional[float] = None
-        self._last_reading: Optional[Reading] = None
-        self._grid_end_s = 0.0  # where the next chunk will begin
-        self._skip_before_s = -np.inf  # engine output older than this belongs to no frame
-        self._hop_s = self._config.hop_frames / MODEL_FS_HZ
+        config = config or PipelineConfig()
+        self.face = FaceStage(detector, config.tracker, timed)
+        self.pulse = PulseStage(engine, config.pulse, on_pulse, on_estimate, timed)
 
     def push(self, frame: Frame) -> Optional[Reading]:
         """Take one frame; give a reading if one is due."""
-        if self._last_frame_s is not None and frame.time_s < self._last_frame_s:
-            self.reset()
-        self._last_frame_s = frame.time_s
-        self.rate.push(frame.time_s)
-        with self._timed("face"):
-            face = self.tracker.locate(frame)
-        if face is None:
-            return self._without_face(frame.time_s)
-        with self._timed("roi"):
-            roi = self.tracker.crop(frame)
-            self._quality.push(roi)
-        self._face_seen = True
-        self._last_roi = roi
-        with self._timed("window"):
-            chunk = self._window.push(roi)
-        if self._window.restarted:
-            self._start_stream(roi.time_s)
-        if chunk is not None:
-            self._run(chunk)
-            with self._timed("estimate"):
-                reading = self._judge(frame.time_s)
-            return self._say(reading)
-        last = self._last_reading
-        unread = last is None or last.state in (State.NO_FACE, State.NO_CAMERA)
-        if unread and not self._quality.frozen():
-            return self._say(self._judge_unread(frame.time_s))
-        return None
+        return self.pulse.push(self.face.push(frame))
 
     def finish(self) -> Optional[Reading]:
-        """The end of a clip: read what is still on its way through the engine.
-
-        The last frame is repeated (as a cut, so it adds no signal) for as long as the engine
-        lags. Returns a last reading if that brought new signal.
-        """
-        if self._last_roi is None or self._last_frame_s is None or not self._face_seen:
-            return None
-        rest = self._window.flush()
-        if rest is not None:
-            self._run(rest)
-        lag = self.engine.delay_frames
-        if lag:
-            self._run(
-                RoiChunk(
-                    start_s=self._grid_end_s,
-                    fs_hz=MODEL_FS_HZ,
-                    crops=np.repeat(self._last_roi.crop[None], lag, axis=0),
-                    cut=np.ones(lag, bool),
-                )
-            )
-        reading = self._judge(self._last_frame_s)
-        self._start_stream(self._last_frame_s)
-        self._window.reset()
-        return self._say(reading)
-
-    def whole_clip_bpm(self) -> Optional[float]:
-        """The heart rate of everything pushed so far; None if there was too little signal."""
-        return self._whole.bpm()
+        """The end of a clip: read what is still on its way through the engine."""
+        return self.pulse.finish()
 
     def reset(self) -> None:
         """Forget the past: the next frame is of another stream."""
-        self.tracker.reset()
-        self.rate = FrameRateMeter()
-        self._window.reset()
-        self._quality.reset()
-        self._forget_signal()
-        self._face_seen = False
-        self._last_roi = None
-        self._last_frame_s = None
-
-    def _fps(self) -> Optional[float]:
-        return self.rate.fps()
-
-    def _start_stream(self, time_s: float) -> None:
-        self._forget_signal()
-        self._skip_before_s = time_s
-
-    def _forget_signal(self) -> None:
-        self.engine.reset()
-        self._witnesses.reset()
-        self._gate.reset()
-        self._estimator.reset()
-
-    def _make_estimator(self) -> HeartRateEstimator:
-        return HeartRateEstimator(load_calibration(self._estimated_engine), self._config.estimator)
-
-    def _notice_engine(self, chunk: RoiChunk) -> None:
-        """A supervised engine may have changed. Networks go on with one signal; POS and a network
-        have nothing in common, neither the wave's shape nor its calibration nor its delay."""
-        before, self._estimated_engine = self._estimated_engine, self.engine.info.name
-        if (before == "pos") != (self._estimated_engine == "pos"):
-            self._estimator = self._make_estimator()
-            self._skip_before_s = chunk.start_s
-
-    def _run(self, chunk: RoiChunk) -> None:
-        self._grid_end_s = chunk.start_s + len(chunk.crops) / chunk.fs_hz
-        with self._timed("engine"):
-            pulse = self.engine.process(chunk)
-        if self.engine.info.name != self._estimated_engine:
-            self._notice_engine(chunk)
-        with self._timed("witness"):
-            pos = pulse if self.engine.info.name == "pos" else None
-            self._estimator.push_heard(self._witnesses.hear(chunk, pos))
-        # the engine's first delay_frames samples are of times before the stream began
-        early = int(np.ceil((self._skip_before_s - pulse.start_s) * pulse.fs_hz - 1e-6))
-        if early > 0:
-            pulse = PulseChunk(pulse.start_s + early / pulse.fs_hz, pulse.fs_hz, pulse.bvp[early:])
-        if len(pulse.bvp) == 0:
-            return
-        self._estimator.push(pulse)
-        self._whole.push(pulse)
-        if self._on_pulse is not None:
-            self._on_pulse(pulse)
-
-    def _without_face(self, time_s: float) -> Optional[Reading]:
-        if self._face_seen:
-            self._face_seen = False
-            self._last_roi = None
-            self._window.reset()
-            self._quality.reset()
-            self._start_stream(time_s)
-        last = self._last_reading
-        due = (
-            last is None
-            or last.state is not State.NO_FACE
-            or time_s - last.time_s >= self._hop_s - 1e-6
-        )
-        return self._say(self._refuse(time_s, State.NO_FACE, Reason.NO_FACE)) if due else None
-
-    def _judge_unread(self, time_s: float) -> Reading:
-        """A face is there, no signal yet."""
-        return self._refuse(time_s, State.WARMING_UP, Reason.FILLING_WINDOW)
-
-    def _judge(self, time_s: float) -> Reading:
-        """What can be said after a chunk."""
-        if self._quality.frozen():
-            return self._refuse(time_s, State.NO_CAMERA, Reason.CAMERA_LOST)
-        estimate = self._estimator.estimate()
-        reason = self._quality.verdict(self._fps())
-        snr = estimate.snr_db if estimate is not None else None
-        if reason is not None:
-            self._gate.refuse()
-            return self._refuse(time_s, State.UNSURE, reason, snr)
-        if estimate is None:
-            return self._judge_unread(time_s)
-        if not self._gate.allows(estimate.bpm, estimate.confidence, time_s):
-            if estimate.window_s < self._config.estimator.max_window_s - self._hop_s:
-                return self._refuse(time_s, State.WARMING_UP, Reason.FILLING_WINDOW, snr)
-            return self._refuse(time_s, State.UNSURE, Reason.WEAK_SIGNAL, snr)
-        return Reading(
-            time_s=time_s,
-            state=State.TRACKING,
-            bpm=estimate.bpm,
-            confidence=estimate.confidence,
-            snr_db=estimate.snr_db,
-            fps=self._fps(),
-        )
-
-    def _refuse(
-        self, time_s: float, state: State, reason: Reason, snr_db: Optional[float] = None
-    ) -> Reading:
-        return Reading(time_s=time_s, state=state, reason=reason, snr_db=snr_db, fps=self._fps())
-
-    def _say(self, reading: Reading) -> Reading:
-        last = self._last_reading
-        if last is None or (last.state, last.reason) != (reading.state, reading.reason):
-            why = reading.reason.value if reading.reason else ""
-            logger.info(
-                "%s%s",
-                reading.state.value,
-                f": {why}" if why else "",
-                extra={"fields": {"HRD_STATE": reading.state.value, "HRD_REASON": why}},
-            )
-        self._last_reading = reading
-        return reading
-
-    @contextlib.contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start_s = time.perf_counter()
-        yield
-        if self._timer is not None:
-            self._timer(stage, time.perf_counter() - start_s)
+        self.face.reset()
+        self.pulse.reset()

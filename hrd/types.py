@@ -1,6 +1,6 @@
 """The values that cross borders inside hrd: frozen, with units in their names.
 
-Data flows one way: Frame -> FaceBox -> RoiFrame -> RoiChunk -> PulseChunk -> Reading.
+Data flows one way: Frame -> RoiFrame or NoFace -> RoiChunk -> PulseChunk -> Reading.
 All inside times are seconds on one monotonic axis per source (``time.monotonic()`` for a live
 camera, the presentation time stamp for a file); wall-clock time appears on the wire only.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 import numpy as np
 
@@ -83,6 +83,18 @@ class RoiFrame:
     face: FaceBox
     cut: bool
     motion_per_s: float
+
+
+@dataclass(frozen=True)
+class NoFace:
+    """A moment at which there is no face to read, and why."""
+
+    time_s: float
+    reason: Reason = Reason.NO_FACE
+
+
+FaceView = Union[RoiFrame, NoFace]
+"""What the face stage says of a frame: the face that is followed, or that there is none."""
 
 
 @dataclass(frozen=True)

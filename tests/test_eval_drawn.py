@@ -10,6 +10,7 @@ import pytest
 from hrd.evaluation import drawn, painted, testset
 from hrd.evaluation.recording import DataError, Recording, ReferenceRate
 from hrd.train.generator import FIRST_TRAINING_SEED, TEST_SEEDS, VALIDATION_SEEDS
+from hrd.types import RoiFrame
 from tests.conftest import CLIPS
 
 SECONDS = 2.0
@@ -57,8 +58,8 @@ def test_a_clip_is_what_it_claims(clip: drawn.DrawnClip) -> None:
     assert SECONDS - 0.3 < clip.time_s[-1] <= SECONDS
     steps = list(clip.tracked())
     assert [step.time_s for step in steps] == list(clip.time_s)
-    first = steps[0].roi
-    assert first is not None
+    first = steps[0]
+    assert isinstance(first, RoiFrame)
     assert first.cut
     assert first.crop.shape == (36, 36, 3)
     assert first.crop.dtype == np.float32

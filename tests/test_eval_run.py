@@ -24,12 +24,13 @@ from hrd.evaluation import runner
 from hrd.evaluation.classic import ChromEngine, GreenEngine
 from hrd.evaluation.methods import MethodSpec
 from hrd.evaluation.protocol import LiveRow, WindowRow, live_rows, window_rows
-from hrd.evaluation.recording import Entry, Recording, Reference, ReferenceRate, Tracked
+from hrd.evaluation.recording import Entry, Recording, Reference, ReferenceRate
 from hrd.evaluation.replay import Output, Pass, run_methods, track
 from hrd.evaluation.summary import live_figures, published, summarise
 from hrd.face.track import TrackerConfig
 from hrd.pipeline import Pipeline, PipelineConfig
-from hrd.types import Frame, PulseChunk, Reading, State
+from hrd.pulse import PulseConfig
+from hrd.types import FaceView, Frame, NoFace, PulseChunk, Reading, State
 from tests import eval_help as made
 from tests.fakes import SKIN_FACE, always, skin_frame
 
@@ -57,7 +58,7 @@ def skin_recording(bpm: float, seconds: float = SECONDS, name: str = "a") -> Rec
 
 def passed(recording: Recording, engines: Dict[str, Engine]) -> Pass:
     tracked = track(recording, always(SKIN_FACE), TrackerConfig())
-    return run_methods(tracked, engines, PipelineConfig())
+    return run_methods(tracked, engines, PulseConfig())
 
 
 def test_all_methods_read_the_same_faces() -> None:
@@ -91,9 +92,11 @@ def test_readings_are_those_of_the_live_pipeline() -> None:
             tracked += 1
             assert (live.bpm, live.confidence) == (row.bpm, row.confidence)
             assert row.confidence is not None
-            assert row.confidence >= config.min_confidence
+            assert row.confidence >= config.pulse.min_confidence
     reference = ReferenceRate(recording.reference, "bvp")
-    kept = published(live_rows("", recording, done, reference, ["P"], 12.0), config.min_confidence)
+    kept = published(
+        live_rows("", recording, done, reference, ["P"], 12.0), config.pulse.min_confidence
+    )
     assert [r.time_s for r in kept] == [r.time_s for r in said if r.state is State.TRACKING]
     assert tracked >= 4
 
@@ -117,12 +120,12 @@ def test_a_window_without_signal_is_missing_and_not_forgotten() -> None:
     assert recording.frames is not None
     frames = list(recording.frames())
 
-    def hidden() -> Iterator[Tracked]:
+    def hidden() -> Iterator[FaceView]:
         seen = track(recording, always(SKIN_FACE), TrackerConfig())
         for k, step in enumerate(seen):
-            yield step if k < 90 else Tracked(step.time_s, None)
+            yield step if k < 90 else NoFace(step.time_s)
 
-    done = run_methods(hidden(), {"P": PosEngine()}, PipelineConfig())
+    done = run_methods(hidden(), {"P": PosEngine()}, PulseConfig())
     assert done.frames == len(frames)
     assert done.face_share == pytest.approx(0.25)
     rows = window_rows("", recording, done, ReferenceRate(recording.reference, "bvp"))

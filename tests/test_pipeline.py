@@ -8,6 +8,7 @@ import pytest
 from hrd.engine.pos import PosEngine
 from hrd.face.detect import FaceDetector
 from hrd.pipeline import STAGES, Pipeline
+from hrd.stopwatch import stopwatch
 from hrd.types import FaceBox, Frame, PulseChunk, Reading, Reason, State
 from tests.fakes import SKIN_FACE, PlannedDetector, always, skin_frame
 
@@ -134,11 +135,11 @@ def test_finish_reads_what_the_engine_still_held() -> None:
     before_s = pulses[-1].start_s + len(pulses[-1].bvp) / 30
     last = pipeline.finish()
     end_s = pulses[-1].start_s + len(pulses[-1].bvp) / 30
-    assert before_s == pytest.approx(10.0 - pipeline.engine.delay_frames / 30, abs=0.04)
+    assert before_s == pytest.approx(10.0 - pipeline.pulse.engine.delay_frames / 30, abs=0.04)
     assert end_s == pytest.approx(10.0, abs=0.04)
     assert last is not None
     assert last.bpm == pytest.approx(72, abs=1.5)
-    assert pipeline.whole_clip_bpm() == pytest.approx(72, abs=1.0)
+    assert pipeline.pulse.whole_clip_bpm() == pytest.approx(72, abs=1.0)
 
 
 def test_time_running_backwards_starts_again() -> None:
@@ -151,9 +152,8 @@ def test_time_running_backwards_starts_again() -> None:
 
 def test_every_stage_is_timed() -> None:
     seen = set()
-    pipeline = Pipeline(
-        always(SKIN_FACE), PosEngine(), timer=lambda stage, seconds: seen.add((stage, seconds > 0))
-    )
+    timed = stopwatch(lambda stage, seconds: seen.add((stage, seconds > 0)))
+    pipeline = Pipeline(always(SKIN_FACE), PosEngine(), timed=timed)
     for i in range(60):
         pipeline.push(skin_frame(i, i / 30))
     assert seen == {(stage, True) for stage in STAGES}

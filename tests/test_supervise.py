@@ -25,6 +25,7 @@ from hrd.engine.supervise import Level, SupervisedEngine
 from hrd.engine.tensorrt import TensorRtEngine, open_tensorrt
 from hrd.engine.worker import framing
 from hrd.pipeline import Pipeline, PipelineConfig
+from hrd.pulse import PulseConfig
 from hrd.types import PulseChunk, RoiChunk, State
 from tests.fakes import SKIN_FACE, always, skin_frame
 from tests.gpu_help import FakeGpu
@@ -226,7 +227,9 @@ def test_close_ends_what_is_being_opened() -> None:
 def test_the_pipeline_reads_on_with_another_engine() -> None:
     best, onnx = Breakable(), Breakable()
     engine = supervised(best, standby={2: onnx})
-    pipeline = Pipeline(always(SKIN_FACE), engine, PipelineConfig(min_confidence=0.0))
+    pipeline = Pipeline(
+        always(SKIN_FACE), engine, PipelineConfig(pulse=PulseConfig(min_confidence=0.0))
+    )
     readings = []
     for i in range(30 * 32):
         if i == 30 * 13:

@@ -21,6 +21,7 @@ from hrd.face.detect import open_detector
 from hrd.memory import peak_rss_mb, rss_mb
 from hrd.pipeline import STAGES, Pipeline
 from hrd.service.server import SocketServer
+from hrd.stopwatch import stopwatch
 from hrd.types import MODEL_FS_HZ
 
 ALL_STAGES = ("decode",) + STAGES + ("publish",)
@@ -67,7 +68,7 @@ def time_pipeline(
     hop_frames = config.pipeline().hop_frames
     selection = open_engine(wanted.name, wanted.model, wanted.threads, wanted.tensorrt, hop_frames)
     detector = open_detector(config.face.detector)
-    pipeline = Pipeline(detector, selection.engine, config.pipeline(), timer=note)
+    pipeline = Pipeline(detector, selection.engine, config.pipeline(), timed=stopwatch(note))
     frames = 0
     with tempfile.TemporaryDirectory(prefix="hrd-bench-") as folder:
         path = os.path.join(folder, "hrd.sock")

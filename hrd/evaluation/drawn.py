@@ -17,11 +17,11 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 import numpy as np
 
 import hrd
-from hrd.evaluation.recording import DataError, Recording, Reference, Tracked
+from hrd.evaluation.recording import DataError, Recording, Reference
 from hrd.face.detect import FaceDetector
 from hrd.face.track import FaceTracker
 from hrd.sim.lens import CodecConfig, encode
-from hrd.types import FaceBox, Frame, RoiFrame
+from hrd.types import FaceBox, FaceView, Frame, NoFace, RoiFrame
 
 _CROP_SCALE = 256.0
 _SOURCES = (
@@ -49,17 +49,16 @@ class DrawnClip:
     reference: Reference
     meta: Mapping[str, Any]
 
-    def tracked(self) -> Iterator[Tracked]:
+    def tracked(self) -> Iterator[FaceView]:
         """The clip as the pipeline would meet it."""
         for k, time_s in enumerate(self.time_s):
             if not self.found[k]:
-                yield Tracked(float(time_s), None)
+                yield NoFace(float(time_s))
                 continue
             crop = np.multiply(self.crops[k], np.float32(1.0 / _CROP_SCALE), dtype=np.float32)
             x, y, w, h = (float(value) for value in self.face[k])
             box = FaceBox(x, y, w, h)
-            roi = RoiFrame(float(time_s), crop, box, bool(self.cut[k]), float(self.motion_per_s[k]))
-            yield Tracked(float(time_s), roi)
+            yield RoiFrame(float(time_s), crop, box, bool(self.cut[k]), float(self.motion_per_s[k]))
 
 
 def follow(

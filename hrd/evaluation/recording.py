@@ -11,7 +11,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from hrd.errors import HrdError
 from hrd.estimate.spectrum import Spectrum, peak_hz, welch_spectrum
-from hrd.types import MODEL_FS_HZ, Frame, RoiFrame
+from hrd.types import MODEL_FS_HZ, FaceView, Frame
 
 BVP, RATE = "bvp", "rate"
 REFERENCES = (BVP, RATE)
@@ -25,14 +25,6 @@ _LOW_PASS_HZ = 8.0  # a reference sampled faster than the grid is freed of what 
 
 class DataError(HrdError):
     """A data set or recording that cannot be used; the message names the file and says why."""
-
-
-@dataclass(frozen=True)
-class Tracked:
-    """One frame after the face tracker: ``roi`` is None where no face was found."""
-
-    time_s: float
-    roi: Optional[RoiFrame]
 
 
 @dataclass(frozen=True)
@@ -66,7 +58,7 @@ class Recording:
     name: str
     reference: Reference
     frames: Optional[Callable[[], Iterator[Frame]]] = None
-    tracked: Optional[Callable[[], Iterator[Tracked]]] = None
+    tracked: Optional[Callable[[], Iterator[FaceView]]] = None
     groups: Mapping[str, str] = field(default_factory=dict)
     count: Optional[int] = None
 

@@ -1,4 +1,4 @@
-"""Every method on one pass of face tracking: the tracker runs once, the pipelines see its face."""
+"""Every method on one pass of face tracking: the face stage runs once, for many pulse stages."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Callable, Dict, Iterator, List, Optional
 import numpy as np
 
 from hrd.engine.base import Engine
-from hrd.evaluation.recording import DataError, Recording, Tracked
+from hrd.evaluation.recording import DataError, Recording
 from hrd.face.detect import FaceDetector
-from hrd.face.track import FaceTracker, TrackerConfig
-from hrd.pipeline import Pipeline, PipelineConfig
-from hrd.types import MODEL_FS_HZ, FaceBox, Frame, PulseChunk, Reading, RoiFrame
-
-_NO_PICTURE = np.zeros((1, 1, 3), np.uint8)
+from hrd.face.stage import FaceStage
+from hrd.face.track import TrackerConfig
+from hrd.pulse import PulseConfig, PulseStage
+from hrd.types import MODEL_FS_HZ, FaceView, PulseChunk, Reading, RoiFrame
 
 
 @dataclass
@@ -58,49 +57,45 @@ class Pass:
 
 def track(
     recording: Recording, detector: Optional[FaceDetector], config: TrackerConfig
-) -> Iterator[Tracked]:
-    """The recording's faces, frame by frame: as stored, or by the runtime's own tracker."""
+) -> Iterator[FaceView]:
+    """The recording's faces, frame by frame: as stored, or by the runtime's own face stage."""
     if recording.tracked is not None:
         yield from recording.tracked()
         return
     assert recording.frames is not None
     assert detector is not None
-    tracker = FaceTracker(detector, config)
+    face = FaceStage(detector, config)
     for frame in recording.frames():
-        yield Tracked(frame.time_s, tracker.push(frame))
+        yield face.push(frame)
 
 
 def run_methods(
-    tracked: Iterator[Tracked],
+    views: Iterator[FaceView],
     engines: Dict[str, Engine],
-    config: PipelineConfig,
+    config: PulseConfig,
     on_frame: Optional[Callable[[], None]] = None,
     name: str = "the recording",
 ) -> Pass:
-    """Push a recording through a live pipeline per engine, in step.
+    """Push a recording's faces through a pulse stage per engine, in step.
 
-    The pipelines publish at every confidence and every jump: whoever judges them can then apply any
+    The stages publish at every confidence and every jump: whoever judges them can then apply any
     threshold (``published``). Raises ``DataError`` if there is not a single frame.
     """
-    face = _FoundFace()
     config = replace(config, min_confidence=0.0)
     outputs = {method: Output() for method in engines}
-    pipelines: Dict[str, Pipeline] = {}
+    stages: Dict[str, PulseStage] = {}
     for method, engine in engines.items():
         engine.reset()
-        pipeline = Pipeline(face.detector, engine, config, on_pulse=outputs[method].pulse.append)
-        pipeline.tracker = face
-        pipelines[method] = pipeline
+        stages[method] = PulseStage(engine, config, on_pulse=outputs[method].pulse.append)
     frames, faces = 0, 0
     start_s, end_s = 0.0, 0.0
-    for step in tracked:
+    for view in views:
         if frames == 0:
-            start_s = step.time_s
-        end_s = step.time_s
-        face.show(step.roi)
-        faces += step.roi is not None
-        for method, pipeline in pipelines.items():
-            reading = pipeline.push(Frame(_NO_PICTURE, step.time_s, frames))
+            start_s = view.time_s
+        end_s = view.time_s
+        faces += isinstance(view, RoiFrame)
+        for method, stage in stages.items():
+            reading = stage.push(view)
             if reading is not None:
                 outputs[method].readings.append(reading)
         frames += 1
@@ -108,36 +103,7 @@ def run_methods(
             on_frame()
     if frames == 0:
         raise DataError(f"{name} holds no frame; copy it again")
-    for pipeline in pipelines.values():
+    for stage in stages.values():
         # its readings are of the live view only; what is still on its way is signal, not news
-        pipeline.finish()
+        stage.finish()
     return Pass(outputs, start_s, end_s + 1.0 / MODEL_FS_HZ, frames, faces / frames)
-
-
-class _FoundFace(FaceTracker):
-    """Hands the face that was found once to many pipelines."""
-
-    def __init__(self) -> None:
-        self.detector = _Blind()
-        super().__init__(self.detector)
-        self._roi: Optional[RoiFrame] = None
-
-    def show(self, roi: Optional[RoiFrame]) -> None:
-        """What the next ``locate`` and ``crop`` answer."""
-        self._roi = roi
-
-    def locate(self, frame: Frame) -> Optional[FaceBox]:
-        return self._roi.face if self._roi is not None else None
-
-    def crop(self, frame: Frame) -> RoiFrame:
-        assert self._roi is not None
-        return self._roi
-
-
-class _Blind(FaceDetector):
-    """Stands where the pipeline wants a detector; nobody asks it."""
-
-    name = "none"
-
-    def detect(self, image: np.ndarray) -> List[FaceBox]:
-        raise AssertionError("the faces have been found already")

@@ -78,7 +78,7 @@ class Evaluator:
         passed = run_methods(
             track(recording, self._detector, self._job.pipeline.tracker),
             self._engines,
-            self._job.pipeline,
+            self._job.pipeline.pulse,
             on_frame,
             recording.name,
         )
@@ -91,7 +91,7 @@ class Evaluator:
             passed,
             reference,
             live_methods,
-            self._job.pipeline.estimator.max_window_s,
+            self._job.pipeline.pulse.estimator.max_window_s,
         )
         problem, note = None, None
         if recording.reference.has_pulse and not windows:

@@ -32,6 +32,7 @@ from hrd.service.metrics import Metrics
 from hrd.service.notify import Notifier, take_listen_socket
 from hrd.service.server import SocketServer
 from hrd.service.signals import Signals
+from hrd.stopwatch import stopwatch, untimed
 from hrd.types import Frame, PulseChunk, Reading, Reason, State
 
 logger = logging.getLogger(__name__)
@@ -240,7 +241,7 @@ class Daemon:
             self._selection.engine,
             self._config.pipeline(),
             on_pulse=self._publish_pulse,
-            timer=self._metrics.stage if self._metrics is not None else None,
+            timed=stopwatch(self._metrics.stage) if self._metrics is not None else untimed,
         )
 
     def _reload_pipeline(self, old: Config, config: Config) -> None:
@@ -358,7 +359,7 @@ class Daemon:
         engine = self._selection.engine.info
         rate = camera.rate.measure(now_s)
         source = camera.info
-        tracker = self._pipeline.tracker
+        tracker = self._pipeline.face.tracker
         return {
             "release": __version__,
             "uptime_s": round(now_s - self._started_s, 1),

@@ -1,0 +1,69 @@
+"""The pulse stage by itself: fed with faces, not with pictures."""
+
+from __future__ import annotations
+
+from typing import List
+
+from hrd.engine.pos import PosEngine
+from hrd.estimate.estimator import Estimate
+from hrd.face.stage import FaceStage
+from hrd.pulse import PulseStage
+from hrd.types import FaceView, NoFace, Reading, Reason, RoiFrame, State
+from tests.fakes import SKIN_FACE, PlannedDetector, always, skin_frame
+
+
+def faces(count: int, bpm: float) -> List[FaceView]:
+    stage = FaceStage(always(SKIN_FACE))
+    return [stage.push(skin_frame(i, i / 30, bpm=bpm)) for i in range(count)]
+
+
+def read(stage: PulseStage, views: List[FaceView]) -> List[Reading]:
+    return [reading for reading in map(stage.push, views) if reading is not None]
+
+
+def test_the_face_stage_gives_a_view_of_every_frame() -> None:
+    seen = PlannedDetector(lambda call: [] if call < 3 else [SKIN_FACE])
+    stage = FaceStage(seen)
+    views = [stage.push(skin_frame(i, i / 30)) for i in range(30)]
+    assert [view.time_s for view in views] == [i / 30 for i in range(30)]
+    assert views[0] == NoFace(0.0, Reason.NO_FACE)
+    assert isinstance(views[-1], RoiFrame)
+    assert views[-1].crop.shape == (36, 36, 3)
+
+
+def test_two_faces_are_two_stages_that_know_nothing_of_each_other() -> None:
+    one, two = faces(450, 66.0), faces(450, 96.0)
+    first, second = PulseStage(PosEngine()), PulseStage(PosEngine())
+    readings: List[Reading] = []
+    others: List[Reading] = []
+    for left, right in zip(one, two):
+        readings += read(first, [left])
+        others += read(second, [right])
+    assert readings == read(PulseStage(PosEngine()), one)
+    assert others == read(PulseStage(PosEngine()), two)
+    assert readings[-1].bpm is not None
+    assert others[-1].bpm is not None
+    assert abs(readings[-1].bpm - 66.0) < 1.5
+    assert abs(others[-1].bpm - 96.0) < 1.5
+
+
+def test_a_face_too_small_to_follow_is_said_as_such() -> None:
+    readings = read(PulseStage(PosEngine()), [NoFace(0.0, Reason.FACE_TOO_SMALL), NoFace(0.1)])
+    assert [(r.state, r.reason) for r in readings] == [
+        (State.UNSURE, Reason.FACE_TOO_SMALL),
+        (State.NO_FACE, Reason.NO_FACE),
+    ]
+
+
+def test_every_estimate_is_handed_out_before_the_gate() -> None:
+    """What calibration collects: at each time that a reading was judged, said or refused."""
+    seen: List[float] = []
+
+    def note(time_s: float, estimate: Estimate) -> None:
+        assert 0.0 <= estimate.confidence <= 1.0
+        seen.append(time_s)
+
+    readings = read(PulseStage(PosEngine(), on_estimate=note), faces(300, 72.0))
+    judged = [r.time_s for r in readings if r.snr_db is not None]
+    assert seen == judged
+    assert len(seen) >= 5
