@@ -9,10 +9,9 @@ from hrd.capture.open import open_source
 from hrd.capture.source import SourceError
 from hrd.config import Config
 from hrd.engine.select import Selection
-from hrd.estimate.ridge import NEAR_BPM
 from hrd.face.detect import FaceDetector
 from hrd.pipeline import Pipeline
-from hrd.types import PulseChunk, Reading, State
+from hrd.types import NEAR_BPM, PulseChunk, Reading, State
 
 _SAME_MOMENT_S = 0.5
 

@@ -20,6 +20,7 @@ from hrd.estimate.gate import PublishGate
 from hrd.estimate.whole import WholeClip
 from hrd.quality import QualityConfig, QualityGate
 from hrd.rate import FrameRateMeter
+from hrd.reference import ReferenceExtractor
 from hrd.stopwatch import Timed, untimed
 from hrd.types import (
     MODEL_FS_HZ,
@@ -33,11 +34,10 @@ from hrd.types import (
     State,
 )
 from hrd.window import SlidingWindow
-from hrd.witness import Witnesses
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("quality", "window", "engine", "witness", "estimate")
+STAGES = ("quality", "window", "engine", "reference", "estimate")
 """Names under which the stage's work is timed, in order."""
 
 
@@ -78,7 +78,7 @@ class PulseStage:
         self._estimator = self._make_estimator()
         self._gate = PublishGate(self._config.min_confidence)
         self._whole = WholeClip()
-        self._witnesses = Witnesses()
+        self._reference = ReferenceExtractor()
         self._on_pulse = on_pulse
         self._on_estimate = on_estimate
         self._timed = timed
@@ -134,6 +134,7 @@ class PulseStage:
                     fs_hz=MODEL_FS_HZ,
                     crops=np.repeat(self._last_roi.crop[None], lag, axis=0),
                     cut=np.ones(lag, bool),
+                    shift_px=np.zeros((lag, 2), np.float32),
                 )
             )
         reading = self._judge(self._last_view_s)
@@ -163,7 +164,7 @@ class PulseStage:
 
     def _forget_signal(self) -> None:
         self.engine.reset()
-        self._witnesses.reset()
+        self._reference.reset()
         self._gate.reset()
         self._estimator.reset()
 
@@ -184,9 +185,9 @@ class PulseStage:
             pulse = self.engine.process(chunk)
         if self.engine.info.name != self._estimated_engine:
             self._notice_engine(chunk)
-        with self._timed("witness"):
+        with self._timed("reference"):
             pos = pulse if self.engine.info.name == "pos" else None
-            self._estimator.push_heard(self._witnesses.hear(chunk, pos))
+            self._estimator.push_reference(self._reference.extract(chunk, pos))
         # the engine's first delay_frames samples are of times before the stream began
         early = int(np.ceil((self._skip_before_s - pulse.start_s) * pulse.fs_hz - 1e-6))
         if early > 0:

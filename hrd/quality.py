@@ -8,7 +8,7 @@ from typing import Deque, Optional
 
 import numpy as np
 
-from hrd.face.motion import FACE_SHARE, luma
+from hrd.skin import FACE_SHARE, luma
 from hrd.types import Reason, RoiFrame
 
 

@@ -9,7 +9,7 @@ from typing import Deque, Optional, Sequence, Union
 
 import numpy as np
 
-from hrd.window import GAP_S
+from hrd.types import GAP_S
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,16 @@ CROP_PX = 36
 MODEL_FS_HZ = 30.0
 """Rate of the grid that the window resamples to, in frames per second."""
 
+GAP_S = 0.25
+"""A longer silence between two frames is a gap: the step across it is marked as a cut."""
+
+TRUTH_S = 8.0
+"""What a reading is held against, everywhere: the mean rate of the beats in so many seconds before
+its time."""
+
+NEAR_BPM = 5.0
+"""A reading this close to the truth counts as right; confidence is the probability of that."""
+
 
 class State(str, enum.Enum):
     """What the daemon can say about the face in front of it (socket protocol 1)."""
@@ -75,7 +85,8 @@ class RoiFrame:
     ``crop``: (CROP_PX, CROP_PX, 3) float32 RGB in 0..255, area-averaged and not rounded (rounding
     to 8 bits would add more noise than an averaged cell has left). ``cut``: the crop window has
     moved (or the face is new) since the previous RoiFrame, so the two must not be differenced.
-    ``motion_per_s``: speed of the face in face widths per second.
+    ``motion_per_s``: speed of the face in face widths per second. ``shift_px``: how far the face
+    has moved (dx, dy) in the crop since the previous RoiFrame, in crop pixels; zero at a cut.
     """
 
     time_s: float
@@ -83,6 +94,7 @@ class RoiFrame:
     face: FaceBox
     cut: bool
     motion_per_s: float
+    shift_px: Tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -102,13 +114,16 @@ class RoiChunk:
     """Consecutive samples of the ROI on the regular grid that engines run at.
 
     ``crops``: (T, CROP_PX, CROP_PX, 3) float32 RGB 0..255. ``cut``: (T,) bool, True where the step
-    into a sample crosses a moved crop or a gap. Sample i was taken at ``start_s + i / fs_hz``.
+    into a sample crosses a moved crop or a gap. ``shift_px``: (T, 2) float32, how far the face has
+    moved in the crop since the sample before, crop pixels. Sample i was taken at
+    ``start_s + i / fs_hz``.
     """
 
     start_s: float
     fs_hz: float
     crops: np.ndarray
     cut: np.ndarray
+    shift_px: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -122,13 +137,13 @@ class PulseChunk:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What the pixels of a chunk say beside the engine's signal.
+class ReferenceSignals:
+    """What the pixels of a chunk say beside the engine's signal (``hrd.reference``).
 
     ``pos`` (T,) float32: the POS signal, lagging as POS does. ``motion_px`` (T, 2) float32: the
     head's movement, crop pixels a frame. ``face_rgb`` (T, 3), ``surround`` (T,), ``regions``
     (T, R) float64: mean colour of the face, green of what is beside it and of the
-    parts of the picture that ``hrd.witness`` names, continuous across cuts.
+    parts of the picture that ``hrd.reference`` names, continuous across cuts.
     """
 
     fs_hz: float

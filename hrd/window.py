@@ -11,10 +11,7 @@ from typing import List, Optional
 
 import numpy as np
 
-from hrd.types import MODEL_FS_HZ, RoiChunk, RoiFrame
-
-GAP_S = 0.25
-"""A longer silence between two frames is a gap: the step across it is marked as a cut."""
+from hrd.types import GAP_S, MODEL_FS_HZ, RoiChunk, RoiFrame
 
 RESTART_GAP_S = 1.0
 """After a longer one nothing before it is worth keeping: the stream starts again."""
@@ -44,7 +41,9 @@ class SlidingWindow:
         self._emitted = 0
         self._crops: List[np.ndarray] = []
         self._cuts: List[bool] = []
+        self._shifts: List[np.ndarray] = []
         self._pending_cut = True
+        self._pending_shift = np.zeros(2, np.float32)  # moved since the last sample
 
     def push(self, frame: RoiFrame) -> Optional[RoiChunk]:
         """Take one frame; return the next chunk if it is complete."""
@@ -62,11 +61,15 @@ class SlidingWindow:
             return None  # the same instant twice: nothing to learn from it
         cut = frame.cut or step_s > GAP_S
         self._pending_cut = self._pending_cut or cut
+        shift = np.zeros(2, np.float32) if cut else np.asarray(frame.shift_px, np.float32)
+        moved = 0.0  # share of this step's shift that samples have taken up
         while True:
             time_s = self._start_s + self._next / self.fs_hz
             if time_s > frame.time_s:
                 break
             weight = (time_s - last.time_s) / step_s
+            self._pending_shift = self._pending_shift + np.float32(weight - moved) * shift
+            moved = weight
             if cut:  # the two crops show different squares: blending them would be meaningless
                 crop = frame.crop if weight > 0.5 else last.crop
                 self._append(crop, cut=self._pending_cut)
@@ -76,6 +79,7 @@ class SlidingWindow:
                 crop = last.crop + np.float32(weight) * (frame.crop - last.crop)
                 self._append(crop, cut=self._pending_cut)
                 self._pending_cut = False
+        self._pending_shift = self._pending_shift + np.float32(1.0 - moved) * shift
         self._last = frame
         return self._take()
 
@@ -86,6 +90,9 @@ class SlidingWindow:
     def _append(self, crop: np.ndarray, cut: bool) -> None:
         self._crops.append(crop)
         self._cuts.append(cut)
+        # across a cut the two crops show different squares: how far the face moved is not known
+        self._shifts.append(np.zeros(2, np.float32) if cut else self._pending_shift)
+        self._pending_shift = np.zeros(2, np.float32)
         self._next += 1
         self._pending_cut = False
 
@@ -98,8 +105,10 @@ class SlidingWindow:
             fs_hz=self.fs_hz,
             crops=np.stack(self._crops).astype(np.float32, copy=False),
             cut=np.array(self._cuts, bool),
+            shift_px=np.stack(self._shifts),
         )
         self._emitted += frames
         self._crops = []
         self._cuts = []
+        self._shifts = []
         return chunk

@@ -12,8 +12,7 @@ from hrd.capture.paced import SEAM_S, PacedSource
 from hrd.capture.queue import FrameQueue, capture_worker
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
 from hrd.rate import FrameRateMeter
-from hrd.types import Frame
-from hrd.window import GAP_S
+from hrd.types import GAP_S, Frame
 
 IMAGE = np.zeros((2, 2, 3), np.uint8)
 

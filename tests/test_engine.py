@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from hrd.engine.base import Engine, EngineError
 from hrd.engine.card import model_path, models_dir, read_card
 from hrd.engine.onnx import OnnxEngine
-from hrd.engine.pos import PosEngine, pos_windows
+from hrd.engine.pos import PosEngine
 from hrd.engine.select import open_engine
+from hrd.pos import pos_windows
 from hrd.types import CROP_PX, RoiChunk
 
 FS = 30.0
@@ -21,11 +23,13 @@ def chunk(frames: int = 240, bpm: float = 66.0, start: int = 0) -> RoiChunk:
     pulse = 0.01 * np.sin(2 * np.pi * bpm / 60 * t)[:, None] * np.array([0.33, 0.77, 0.53])
     crops = np.array([150.0, 110.0, 90.0]) * (1 + pulse[:, None, None, :])
     crops = crops + rng.standard_normal((frames, CROP_PX, CROP_PX, 3))
-    return RoiChunk(0.0, FS, crops.astype(np.float32), np.zeros(frames, bool))
+    still = np.zeros((frames, 2), np.float32)
+    return RoiChunk(0.0, FS, crops.astype(np.float32), np.zeros(frames, bool), still)
 
 
 def part(whole: RoiChunk, start: int, stop: int) -> RoiChunk:
-    return RoiChunk(start / FS, FS, whole.crops[start:stop], whole.cut[start:stop])
+    part = slice(start, stop)
+    return RoiChunk(start / FS, FS, whole.crops[part], whole.cut[part], whole.shift_px[part])
 
 
 def engines() -> list[Engine]:
@@ -62,7 +66,7 @@ def test_the_pulse_comes_out_at_its_rate_and_reset_forgets(engine: Engine) -> No
 
 def test_pos_survives_a_step_of_the_level_at_a_cut() -> None:
     whole = chunk(300)
-    stepped = RoiChunk(0.0, FS, whole.crops.copy(), whole.cut.copy())
+    stepped = dataclasses.replace(whole, crops=whole.crops.copy(), cut=whole.cut.copy())
     stepped.crops[150:] *= np.array([1.3, 0.8, 1.1], np.float32)
     stepped.cut[150] = True
     clean, bridged = PosEngine().process(whole).bvp, PosEngine().process(stepped).bvp

@@ -10,30 +10,30 @@ from hrd.errors import HrdError
 from hrd.estimate.chirp import fit_chirp
 from hrd.estimate.confidence import Calibration, from_json, load_calibration, to_json
 from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator
-from hrd.estimate.evidence import FEATURES, Evidence
+from hrd.estimate.features import FEATURE_NAMES, Features
 from hrd.estimate.gate import MAX_JUMP_BPM, PublishGate
-from hrd.estimate.ridge import NEAR_BPM, RidgeTracker
+from hrd.estimate.ratefilter import NEAR_BPM, HeartRateFilter
 from hrd.estimate.spectrum import welch_spectrum
-from hrd.estimate.testimony import Account, Hearing
+from hrd.estimate.sqi import QualityIndices, ReferenceWindow
 from hrd.estimate.whole import WholeClip
-from hrd.types import Heard, PulseChunk
-from hrd.witness import REGIONS
+from hrd.reference import REGIONS
+from hrd.types import PulseChunk, ReferenceSignals
 
 FS = 30.0
-CALIBRATION = Calibration(  # listens to the ridge filter's own probability alone
-    feature=np.array([[FEATURES.index("mass_logit")]]),
+CALIBRATION = Calibration(  # asks for the heart-rate filter's own probability alone
+    feature=np.array([[FEATURE_NAMES.index("posterior_logit")]]),
     threshold=np.array([[np.log(0.8 / 0.2)]]),
     value=np.array([[-4.0, 4.0]]),
     intercept=0.0,
 )
-GOOD = Evidence(
-    mass=0.99,
+GOOD = Features(
+    posterior=0.99,
     snr_db=8.0,
     window_s=12.0,
     size=0.8,
     chirp_share=0.8,
     unsteady_bpm=0.3,
-    account=Account(
+    quality=QualityIndices(
         pos_share=0.6,
         pos_gap_bpm=0.5,
         motion_share=0.05,
@@ -46,14 +46,14 @@ GOOD = Evidence(
         beside=0.0,
     ),
 )
-BAD = Evidence(
-    mass=0.3,
+BAD = Features(
+    posterior=0.3,
     snr_db=-6.0,
     window_s=12.0,
     size=0.2,
     chirp_share=0.1,
     unsteady_bpm=12.0,
-    account=Account(
+    quality=QualityIndices(
         pos_share=0.05,
         pos_gap_bpm=60.0,
         motion_share=0.6,
@@ -123,7 +123,7 @@ def test_a_step_of_the_rate_is_followed() -> None:
 
 
 def test_one_bad_window_does_not_drag_the_reading_away() -> None:
-    tracker = RidgeTracker()
+    tracker = HeartRateFilter()
     good = welch_spectrum(beat(np.full(360, 70.0)), FS)
     bad = welch_spectrum(
         0.9 * beat(np.full(360, 150.0)) + beat(np.full(360, 70.0)) + 0.5 * noise(360), FS
@@ -160,15 +160,16 @@ def test_whole_clip_holds_a_minute_of_signal_at_most() -> None:
         assert whole._count <= 60 * FS
 
 
-def test_confidence_is_a_probability_and_grows_with_the_evidence() -> None:
-    low = CALIBRATION.confidence(BAD.features())
-    high = CALIBRATION.confidence(GOOD.features())
+def test_confidence_is_a_probability_and_grows_with_the_features() -> None:
+    low = CALIBRATION.confidence(BAD.vector())
+    high = CALIBRATION.confidence(GOOD.vector())
     assert 0.0 < low < 0.5 < high < 1.0
     with pytest.raises(
-        ValueError, match=f"{len(FEATURES) - 1} features for a calibration of {len(FEATURES)}"
+        ValueError,
+        match=f"{len(FEATURE_NAMES) - 1} features for a calibration of {len(FEATURE_NAMES)}",
     ):
-        CALIBRATION.confidence(GOOD.features()[:-1])
-    assert len(GOOD.features()) == len(FEATURES)
+        CALIBRATION.confidence(GOOD.vector()[:-1])
+    assert len(GOOD.vector()) == len(FEATURE_NAMES)
 
 
 def everywhere(light: np.ndarray) -> np.ndarray:
@@ -176,7 +177,7 @@ def everywhere(light: np.ndarray) -> np.ndarray:
     return np.repeat(100.0 + light[:, None], len(REGIONS), axis=1)
 
 
-def test_witnesses_are_heard() -> None:
+def test_reference_signals_are_weighed() -> None:
     t = np.arange(450) / FS
     nod = np.column_stack([np.zeros(450), np.sin(2 * np.pi * 1.5 * t)]).astype(np.float32)
     pos = beat(np.full(450, 90.0))
@@ -189,14 +190,14 @@ def test_witnesses_are_heard() -> None:
         for start in range(0, 450, 30):
             part = slice(start, start + 30)
             estimator.push(PulseChunk(start / FS, FS, beat(np.full(450, 90.0))[part]))
-            heard = Heard(
+            signals = ReferenceSignals(
                 FS, pos[part], motion[part], face[part], 100.0 + lamp[part], everywhere(lamp)[part]
             )
-            estimator.push_heard(heard)
+            estimator.push_reference(signals)
         estimate = estimator.estimate()
         assert estimate is not None
         assert estimate.bpm == pytest.approx(90, abs=1)
-        seen.append(estimate.evidence.account)
+        seen.append(estimate.features.quality)
     still, nodding = seen
     assert still.pos_share > 0.8
     assert still.motion_share == 0.0
@@ -209,18 +210,18 @@ def test_witnesses_are_heard() -> None:
     assert nodding.motion_px == pytest.approx(0.7, abs=0.05)
 
 
-def told(face: np.ndarray, regions: np.ndarray) -> Account:
-    """What is said about 90 bpm of so much light on the face (T, 3) and on its regions (T, R)."""
-    hearing = Hearing()
+def indices_of(face: np.ndarray, regions: np.ndarray) -> QualityIndices:
+    """The indices of 90 bpm with so much light on the face (T, 3) and on its regions (T, R)."""
+    window = ReferenceWindow()
     none = np.zeros(len(face))
-    hearing.push(Heard(FS, none, np.zeros((len(face), 2)), face, none, regions), 360)
-    return hearing.about(90.0, FS)
+    window.push(ReferenceSignals(FS, none, np.zeros((len(face), 2)), face, none, regions), 360)
+    return window.indices(90.0, FS)
 
 
 def test_blood_shows_where_there_is_skin_and_a_lamp_everywhere() -> None:
     wave = np.sin(2 * np.pi * 1.5 * np.arange(360) / FS + 0.4)
-    blood = told(100.0 + np.outer(wave, [0.4, 1.0, 0.6]), everywhere(np.zeros(360)))
-    lamp = told(100.0 + np.outer(wave, np.ones(3)), everywhere(wave))
+    blood = indices_of(100.0 + np.outer(wave, [0.4, 1.0, 0.6]), everywhere(np.zeros(360)))
+    lamp = indices_of(100.0 + np.outer(wave, np.ones(3)), everywhere(wave))
     assert lamp.red_ratio == pytest.approx(1.0, abs=0.01)
     assert lamp.chroma == pytest.approx(0.0, abs=0.01)
     for place in ("hair", "beside"):
@@ -231,33 +232,35 @@ def test_blood_shows_where_there_is_skin_and_a_lamp_everywhere() -> None:
 def test_a_drift_of_the_light_is_no_pulse() -> None:
     t = np.arange(360) / FS
     wave = np.sin(2 * np.pi * 1.5 * t)
-    still = told(100.0 + np.outer(wave, [0.4, 1.0, 0.6]), everywhere(0.5 * wave))
-    drifting = told(
+    still = indices_of(100.0 + np.outer(wave, [0.4, 1.0, 0.6]), everywhere(0.5 * wave))
+    drifting = indices_of(
         100.0 + np.outer(wave, [0.4, 1.0, 0.6]) + 4.0 * t[:, None], everywhere(0.5 * wave)
     )
     assert drifting.red_ratio == pytest.approx(still.red_ratio, abs=0.01)
     assert drifting.green_share == pytest.approx(still.green_share, abs=0.05)
 
 
-def test_too_little_is_heard_to_say_anything() -> None:
-    hearing = Hearing()
-    assert hearing.about(90.0, FS) == Account()
+def test_too_little_signal_has_no_indices() -> None:
+    window = ReferenceWindow()
+    assert window.indices(90.0, FS) == QualityIndices()
     light = np.full((59, len(REGIONS)), 100.0)
-    hearing.push(Heard(FS, np.zeros(59), np.zeros((59, 2)), light[:, :3], light[:, 0], light), 360)
-    assert hearing.about(90.0, FS) == Account()
+    window.push(
+        ReferenceSignals(FS, np.zeros(59), np.zeros((59, 2)), light[:, :3], light[:, 0], light), 360
+    )
+    assert window.indices(90.0, FS) == QualityIndices()
 
 
 def test_fitted_calibration_loads_for_every_engine() -> None:
     for engine in ("onnx", "pos", "tensorrt"):
         fit = load_calibration(engine)
-        assert fit.confidence(GOOD.features()) > fit.confidence(BAD.features())
+        assert fit.confidence(GOOD.vector()) > fit.confidence(BAD.vector())
 
 
 def some_trees(depth: int = 3, trees: int = 7) -> Calibration:
     rng = np.random.default_rng(5)
     inner = 2**depth - 1
     return Calibration(
-        rng.integers(0, len(FEATURES), (trees, inner)),
+        rng.integers(0, len(FEATURE_NAMES), (trees, inner)),
         rng.normal(size=(trees, inner)),
         rng.normal(size=(trees, inner + 1)),
         0.3,
@@ -267,8 +270,8 @@ def some_trees(depth: int = 3, trees: int = 7) -> Calibration:
 def test_a_calibration_survives_its_json() -> None:
     fit = some_trees()
     again = from_json(json.loads(json.dumps(to_json(fit))))
-    for evidence in (GOOD, BAD):
-        features = evidence.features()
+    for reading in (GOOD, BAD):
+        features = reading.vector()
         assert again.confidence(features) == pytest.approx(fit.confidence(features), abs=1e-3)
 
 
@@ -276,7 +279,7 @@ def test_a_calibration_survives_its_json() -> None:
 def test_trees_are_walked_from_the_root_to_one_leaf_each(depth: int) -> None:
     fit = some_trees(depth)
     inner = 2**depth - 1
-    for x in np.random.default_rng(6).normal(size=(20, len(FEATURES))):
+    for x in np.random.default_rng(6).normal(size=(20, len(FEATURE_NAMES))):
         logit = fit.intercept
         for feature, threshold, value in zip(fit.feature, fit.threshold, fit.value):
             node = 0

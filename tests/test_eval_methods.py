@@ -45,7 +45,9 @@ def run(engine: Engine, pictures: np.ndarray, sizes: List[int], cut_at: int = -1
     while first < len(pictures):
         size = sizes[len(parts) % len(sizes)]
         last = min(first + size, len(pictures))
-        chunk = RoiChunk(first / MODEL_FS_HZ, MODEL_FS_HZ, pictures[first:last], cut[first:last])
+        still = np.zeros((last - first, 2), np.float32)
+        start_s = first / MODEL_FS_HZ
+        chunk = RoiChunk(start_s, MODEL_FS_HZ, pictures[first:last], cut[first:last], still)
         pulse = engine.process(chunk)
         assert len(pulse.bvp) == last - first
         assert pulse.start_s == pytest.approx((first - engine.delay_frames) / MODEL_FS_HZ)

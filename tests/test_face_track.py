@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from hrd.face.crop import GROWTH, CropSquare, extract, square_for
-from hrd.face.motion import luma, shift_between
+from hrd.face.motion import shift_between
 from hrd.face.track import FaceTracker, TrackerConfig
+from hrd.skin import luma
 from hrd.types import CROP_PX, FaceBox, Frame
 from tests.fakes import SKIN_FACE, PlannedDetector, always, skin_frame
 

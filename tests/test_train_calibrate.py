@@ -7,7 +7,7 @@ import pytest
 
 from hrd.errors import HrdError
 from hrd.estimate.confidence import from_json
-from hrd.estimate.evidence import FEATURES
+from hrd.estimate.features import FEATURE_NAMES
 from hrd.train.calibrate import (
     DEPTH,
     Samples,
@@ -25,7 +25,7 @@ pytest.importorskip("sklearn.ensemble", reason="needs hrd[train]")
 def made_up(count: int = 4000) -> Samples:
     """Readings that are right with a probability that is logistic in the first feature."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((count, len(FEATURES)))
+    x = rng.standard_normal((count, len(FEATURE_NAMES)))
     p = 1.0 / (1.0 + np.exp(-(0.5 + 2.0 * x[:, 0])))
     clip = np.arange(count) // 10
     alive = clip % 7 != 0
@@ -36,7 +36,7 @@ def made_up(count: int = 4000) -> Samples:
 def test_a_known_relation_is_found() -> None:
     samples = made_up(20000)
     ours = fit_calibration(samples.x, samples.right, np.ones(20000))
-    first = np.zeros((3, len(FEATURES)))
+    first = np.zeros((3, len(FEATURE_NAMES)))
     first[:, 0] = -1.5, 0.0, 1.5
     expected = 1.0 / (1.0 + np.exp(-(0.5 + 2.0 * first[:, 0])))
     np.testing.assert_allclose(ours.confidences(first), expected, atol=0.08)
@@ -55,7 +55,7 @@ def test_our_trees_say_what_scikit_learns_say() -> None:
 
 def test_one_class_is_refused() -> None:
     with pytest.raises(HrdError, match="nothing to fit"):
-        fit_calibration(np.zeros((5, len(FEATURES))), np.ones(5, bool), np.ones(5))
+        fit_calibration(np.zeros((5, len(FEATURE_NAMES))), np.ones(5, bool), np.ones(5))
 
 
 def test_calibration_error_of_the_right_and_of_the_boastful() -> None:
@@ -70,10 +70,10 @@ def test_calibration_error_of_the_right_and_of_the_boastful() -> None:
 
 def test_fit_tells_how_it_does_on_clips_it_has_not_seen() -> None:
     result = fit(made_up(), 0.8)
-    assert result["features"] == list(FEATURES)
+    assert result["features"] == list(FEATURE_NAMES)
     ours = from_json(result)
     for first, least, most in ((2.0, 0.8, 1.0), (-2.0, 0.0, 0.2)):
-        assert least < ours.confidence((first,) + (0.0,) * (len(FEATURES) - 1)) < most
+        assert least < ours.confidence((first,) + (0.0,) * (len(FEATURE_NAMES) - 1)) < most
     held_out = result["held_out"]
     assert 0.6 < held_out["right_of_published"] < 1.0
     assert 0.0 < held_out["published"] < 1.0

@@ -94,3 +94,28 @@ def test_the_same_instant_twice_is_ignored() -> None:
 def test_hop_must_be_positive() -> None:
     with pytest.raises(ValueError, match="hop_frames"):
         SlidingWindow(0)
+
+
+@pytest.mark.parametrize("fps", [15.0, 24.9, 30.0, 60.0])
+def test_movement_goes_along_and_nothing_of_it_is_lost(fps: float) -> None:
+    rng = np.random.default_rng(1)
+    times = np.cumsum(rng.uniform(0.7, 1.3, int(10 * fps)) / fps)
+    frames = [
+        RoiFrame(t, np.zeros((CROP_PX, CROP_PX, 3), np.float32), FACE, False, 0.0, (0.2, -0.1))
+        for t in times
+    ]
+    chunks = run(SlidingWindow(30), frames)
+    shift_px = np.concatenate([chunk.shift_px for chunk in chunks])
+    assert shift_px.dtype == np.float32
+    # where the face has moved to by each sample, against where it was by the frames' own times
+    grid = times[0] + np.arange(len(shift_px)) / 30.0
+    for axis, step in ((0, 0.2), (1, -0.1)):
+        moved = np.interp(grid, times, step * np.arange(len(times)))
+        np.testing.assert_allclose(np.cumsum(shift_px[:, axis]), moved, atol=1e-4)
+
+
+def test_nothing_moves_across_a_cut() -> None:
+    crop = np.zeros((CROP_PX, CROP_PX, 3), np.float32)
+    frames = [RoiFrame(k / 30, crop, FACE, k == 15, 0.0, (1.0, 0.0)) for k in range(30)]
+    shift_px = np.concatenate([chunk.shift_px for chunk in run(SlidingWindow(30), frames)])
+    np.testing.assert_allclose(shift_px[:, 0], [0.0 if k in (0, 15) else 1.0 for k in range(30)])

@@ -142,4 +142,5 @@ def _chunk(frames: int) -> RoiChunk:
     """Crops with a camera's noise: what they show does not change how long they take."""
     rng = np.random.default_rng(0)
     crops = 120.0 + rng.standard_normal((frames, CROP_PX, CROP_PX, 3))
-    return RoiChunk(0.0, MODEL_FS_HZ, crops.astype(np.float32), np.zeros(frames, bool))
+    still = np.zeros((frames, 2), np.float32)
+    return RoiChunk(0.0, MODEL_FS_HZ, crops.astype(np.float32), np.zeros(frames, bool), still)

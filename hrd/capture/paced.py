@@ -8,8 +8,7 @@ import time
 from typing import Optional, Protocol, runtime_checkable
 
 from hrd.capture.source import FrameSource
-from hrd.types import Frame
-from hrd.window import GAP_S
+from hrd.types import GAP_S, Frame
 
 logger = logging.getLogger(__name__)
 

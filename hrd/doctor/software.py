@@ -150,9 +150,8 @@ def engine(config: Config) -> List[Finding]:
     selection = open_engine(
         options.name, options.model, options.threads, options.tensorrt, config.pipeline().hop_frames
     )
-    chunk = RoiChunk(
-        0.0, MODEL_FS_HZ, np.full((30, CROP_PX, CROP_PX, 3), 120, np.float32), np.zeros(30, bool)
-    )
+    crops = np.full((30, CROP_PX, CROP_PX, 3), 120, np.float32)
+    chunk = RoiChunk(0.0, MODEL_FS_HZ, crops, np.zeros(30, bool), np.zeros((30, 2), np.float32))
     bvp = selection.engine.process(chunk).bvp
     selection.engine.close()
     if not np.isfinite(bvp).all():

@@ -12,8 +12,9 @@ from typing import Optional
 
 import numpy as np
 
-from hrd.estimate.ridge import GRID_BPM, NEAR_BPM, log_likelihood
+from hrd.estimate.ratefilter import GRID_BPM, log_likelihood
 from hrd.estimate.spectrum import Spectrum, rate_score
+from hrd.types import NEAR_BPM
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Confidence: the calibrated probability that a reading is within 5 bpm of the truth.
 
-Small decision trees vote on the features of the evidence (gradient boosting, Friedman 2001): what
-one witness says counts differently by what the others say. They are grown by
+Small decision trees vote on the features of a reading (gradient boosting, Friedman 2001): what one
+feature says counts differently by what the others say. They are grown by
 ``python -m hrd.train.calibrate`` on simulated video and stored, with that recipe, in
 ``confidence.json`` beside this file.
 """
@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 
 from hrd.errors import HrdError
-from hrd.estimate.evidence import FEATURES
+from hrd.estimate.features import FEATURE_NAMES
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Calibration:
     """Trees that add up to a log odds. All are complete and of one depth d, node k's children are
     2 k + 1 (where its feature is at most the threshold) and 2 k + 2.
 
-    ``feature``, ``threshold`` (T, 2^d - 1): which of FEATURES a node asks for, and what it asks;
-    ``value`` (T, 2^d): the leaves' log odds; ``intercept``: the log odds before any tree.
+    ``feature``, ``threshold`` (T, 2^d - 1): which of FEATURE_NAMES a node asks for, and its
+    threshold; ``value`` (T, 2^d): the leaves' log odds; ``intercept``: before any tree.
     """
 
     feature: np.ndarray
@@ -34,13 +34,15 @@ class Calibration:
     intercept: float
 
     def confidence(self, features: Tuple[float, ...]) -> float:
-        """Probability 0..1 from features in the order of FEATURES."""
+        """Probability 0..1 from features in the order of FEATURE_NAMES."""
         return float(self.confidences(np.array([features]))[0])
 
     def confidences(self, features: np.ndarray) -> np.ndarray:
-        """(N, F) features in the order of FEATURES -> (N,) probabilities."""
-        if features.shape[1] != len(FEATURES):
-            raise ValueError(f"{features.shape[1]} features for a calibration of {len(FEATURES)}")
+        """(N, F) features in the order of FEATURE_NAMES -> (N,) probabilities."""
+        if features.shape[1] != len(FEATURE_NAMES):
+            raise ValueError(
+                f"{features.shape[1]} features for a calibration of {len(FEATURE_NAMES)}"
+            )
         trees, inner = self.feature.shape
         # every node is asked, which NumPy does sooner than it walks
         right = features.take(self.feature.ravel(), axis=1) > self.threshold.ravel()
@@ -65,7 +67,7 @@ def to_json(calibration: Calibration) -> Dict[str, Any]:
     """As ``confidence.json`` holds a fit; thresholds and values rounded to 5 digits."""
     return {
         "intercept": round(calibration.intercept, 5),
-        "features": list(FEATURES),
+        "features": list(FEATURE_NAMES),
         "trees": [
             {
                 "feature": [int(one) for one in feature],
@@ -86,7 +88,7 @@ def _rounded(values: Sequence[float]) -> List[float]:
 def from_json(fit: Dict[str, Any]) -> Calibration:
     """The reverse of ``to_json``; ``KeyError``, ``TypeError`` or ``ValueError`` if anything is
     missing or does not fit together."""
-    if fit["features"] != list(FEATURES):
+    if fit["features"] != list(FEATURE_NAMES):
         raise ValueError("it was fitted to other features")
     trees = fit["trees"]
     feature = np.array([tree["feature"] for tree in trees], int)
@@ -96,7 +98,7 @@ def from_json(fit: Dict[str, Any]) -> Calibration:
     complete = inner + 1 == 1 << depth_of(inner) and inner > 0
     if not complete or threshold.shape != feature.shape or value.shape != (len(trees), inner + 1):
         raise ValueError("its trees are not complete")
-    if feature.min() < 0 or feature.max() >= len(FEATURES):
+    if feature.min() < 0 or feature.max() >= len(FEATURE_NAMES):
         raise ValueError("its trees ask for features that there are not")
     return Calibration(feature, threshold, value, float(fit["intercept"]))
 

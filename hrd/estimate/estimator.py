@@ -10,11 +10,11 @@ import numpy as np
 from hrd.estimate.change import ChangeConfig, ChangeDetector
 from hrd.estimate.chirp import Chirp, fit_chirp
 from hrd.estimate.confidence import Calibration
-from hrd.estimate.evidence import Evidence
-from hrd.estimate.ridge import RidgeConfig, RidgeTracker
+from hrd.estimate.features import Features
+from hrd.estimate.ratefilter import FilterConfig, HeartRateFilter
 from hrd.estimate.spectrum import SHORTEST_S, peak_near_bpm, snr_db, welch_spectrum
-from hrd.estimate.testimony import Hearing
-from hrd.types import Heard, PulseChunk
+from hrd.estimate.sqi import ReferenceWindow
+from hrd.types import PulseChunk, ReferenceSignals
 
 _SETTLE_S = 1.0  # the end of a chirp is the least certain place of it
 _STEADY_READINGS = 5
@@ -39,41 +39,41 @@ class Estimate:
     confidence: float
     snr_db: float
     window_s: float
-    evidence: Evidence
+    features: Features
     """What the confidence was computed from."""
 
 
 class HeartRateEstimator:
     """Collects PulseChunks; ``estimate`` reads the newest window of them.
 
-    What the witnesses say (``hrd.witness``) may be heard beside the signal itself. It never
-    changes the bpm, only the confidence in it.
+    Reference signals (``hrd.reference``) may come beside the signal itself. They never change the
+    bpm, only the confidence in it.
     """
 
     def __init__(
         self,
         calibration: Calibration,
         config: Optional[EstimatorConfig] = None,
-        ridge: Optional[RidgeConfig] = None,
+        rate_filter: Optional[FilterConfig] = None,
         change: Optional[ChangeConfig] = None,
     ) -> None:
         self._config = config or EstimatorConfig()
         self._calibration = calibration
-        self._ridge_config = ridge or RidgeConfig()
-        self._ridge = RidgeTracker(self._ridge_config)
+        self._filter_config = rate_filter or FilterConfig()
+        self._filter = HeartRateFilter(self._filter_config)
         self._change = ChangeDetector(change)
-        self._hearing = Hearing()
+        self._reference = ReferenceWindow()
         self.reset()
 
     def reset(self) -> None:
         """Forget all signal: a new face, or a hole in the stream."""
         self._bvp = np.zeros(0, np.float32)
-        self._hearing.reset()
+        self._reference.reset()
         self._fs_hz = 0.0
         self._end_s = 0.0
         self._estimated_s: Optional[float] = None
         self._said_bpm: List[float] = []
-        self._ridge.reset()
+        self._filter.reset()
         self._change.reset()
 
     @property
@@ -89,9 +89,9 @@ class HeartRateEstimator:
         self._bvp = np.concatenate([self._bvp, chunk.bvp])[-self._keep(chunk.fs_hz) :]
         self._end_s = chunk.start_s + len(chunk.bvp) / chunk.fs_hz
 
-    def push_heard(self, heard: Heard) -> None:
-        """Append what else was seen in the same stretch."""
-        self._hearing.push(heard, self._keep(heard.fs_hz))
+    def push_reference(self, signals: ReferenceSignals) -> None:
+        """Append the reference signals of the same stretch."""
+        self._reference.push(signals, self._keep(signals.fs_hz))
 
     def _keep(self, fs_hz: float) -> int:
         return int(round(self._config.max_window_s * fs_hz))
@@ -106,21 +106,21 @@ class HeartRateEstimator:
             return None
         step_s = 1.0 if self._estimated_s is None else max(0.0, self._end_s - self._estimated_s)
         self._estimated_s = self._end_s
-        point = self._ridge.update(spectrum, step_s)
-        # the ridge says which peak, the window's own spectrum where it is, the chirp where it goes
+        point = self._filter.update(spectrum, step_s)
+        # the filter says which peak, the window's own spectrum where it is, the chirp where it goes
         peak_bpm = 0.5 * (point.bpm + peak_near_bpm(spectrum, point.bpm))
         chirp = fit_chirp(
             self._bvp,
             self._fs_hz,
             peak_bpm,
-            self._ridge_config.independent_per_s,
+            self._filter_config.independent_per_s,
         )
         bpm = peak_bpm + chirp.run_bpm(0.5 * self.window_s - _SETTLE_S)
         snr = snr_db(spectrum, peak_bpm / 60.0)
-        evidence = self._weigh(peak_bpm, point.mass, snr, chirp)
+        features = self._features(peak_bpm, point.posterior, snr, chirp)
         self._said_bpm = [*self._said_bpm, peak_bpm][-_STEADY_READINGS:]
-        confidence = self._calibration.confidence(evidence.features())
-        return Estimate(bpm, confidence, snr, self.window_s, evidence)
+        confidence = self._calibration.confidence(features.vector())
+        return Estimate(bpm, confidence, snr, self.window_s, features)
 
     def _forget_what_has_changed(self) -> None:
         """Forget all but the newest seconds if they say that the rate has become another one."""
@@ -128,23 +128,23 @@ class HeartRateEstimator:
         if not self._said_bpm or len(self._bvp) < count + self._fs_hz:
             return
         newest = welch_spectrum(self._bvp[-count:], self._fs_hz, _NEWEST_POINTS)
-        independent_per_s = self._ridge_config.independent_per_s
+        independent_per_s = self._filter_config.independent_per_s
         if not self._change.changed(newest, self._said_bpm[-1], independent_per_s):
             return
         self._bvp = self._bvp[-count:]
-        self._hearing.keep(count)
+        self._reference.keep(count)
         self._said_bpm = []
-        self._ridge.reset()
+        self._filter.reset()
         self._change.reset()
 
-    def _weigh(self, bpm: float, mass: float, snr: float, chirp: Chirp) -> Evidence:
+    def _features(self, bpm: float, posterior: float, snr: float, chirp: Chirp) -> Features:
         before = self._said_bpm
-        return Evidence(
-            mass=mass,
+        return Features(
+            posterior=posterior,
             snr_db=snr,
             window_s=self.window_s,
             size=float(self._bvp.std()),
             chirp_share=chirp.share,
             unsteady_bpm=sum(abs(bpm - one) for one in before) / len(before) if before else 10.0,
-            account=self._hearing.about(bpm, self._fs_hz),
+            quality=self._reference.indices(bpm, self._fs_hz),
         )

@@ -107,7 +107,7 @@ def peak_hz(
 
 
 def peak_near_bpm(spectrum: Spectrum, bpm: float) -> float:
-    """Rate of the highest peak within 6 bpm of ``bpm``: where exactly the ridge's peak is."""
+    """Rate of the highest peak within 6 bpm of ``bpm``: where exactly the filter's peak is."""
     low_hz = max(_LOWEST_PEAK_HZ, (bpm - _PEAK_REACH_BPM) / 60.0)
     return 60.0 * peak_hz(spectrum, low_hz, (bpm + _PEAK_REACH_BPM) / 60.0)
 

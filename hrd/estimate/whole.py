@@ -6,7 +6,7 @@ from typing import List, Optional
 
 import numpy as np
 
-from hrd.estimate.ridge import RidgeTracker
+from hrd.estimate.ratefilter import HeartRateFilter
 from hrd.estimate.spectrum import Spectrum, peak_near_bpm, welch_spectrum
 from hrd.types import PulseChunk
 
@@ -58,7 +58,7 @@ class WholeClip:
         if power is None or not power.any():
             return None
         spectrum = Spectrum(self._frequency, power / seconds, min(seconds, SEGMENT_S))
-        rate_bpm = RidgeTracker().update(spectrum, 1.0).bpm
+        rate_bpm = HeartRateFilter().update(spectrum, 1.0).bpm
         return peak_near_bpm(spectrum, rate_bpm)
 
     def _spectrum(self) -> Optional[Spectrum]:

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.signal import butter, firwin, lfilter, sosfiltfilt
 
 from hrd.engine.base import Engine, EngineInfo
-from hrd.engine.pos import WINDOW_S, bridge_cuts, mean_rgb
+from hrd.pos import WINDOW_S
+from hrd.skin import bridge_cuts, mean_rgb
 from hrd.types import MODEL_FS_HZ, PulseChunk, RoiChunk
 
 LOW_HZ, HIGH_HZ = 0.7, 4.0

@@ -38,7 +38,8 @@ _SOURCES = (
 @dataclass(frozen=True)
 class DrawnClip:
     """``time_s`` (T,); ``found`` (T,) bool; ``crops`` (T, 36, 36, 3) uint16; ``face`` (T, 4) box
-    and ``cut``, ``motion_per_s`` (T,) as in RoiFrame. ``reference``: what the heart did."""
+    and ``cut``, ``motion_per_s`` (T,), ``shift_px`` (T, 2) as in RoiFrame. ``reference``: what the
+    heart did."""
 
     time_s: np.ndarray
     found: np.ndarray
@@ -46,6 +47,7 @@ class DrawnClip:
     face: np.ndarray
     cut: np.ndarray
     motion_per_s: np.ndarray
+    shift_px: np.ndarray
     reference: Reference
     meta: Mapping[str, Any]
 
@@ -58,7 +60,10 @@ class DrawnClip:
             crop = np.multiply(self.crops[k], np.float32(1.0 / _CROP_SCALE), dtype=np.float32)
             x, y, w, h = (float(value) for value in self.face[k])
             box = FaceBox(x, y, w, h)
-            yield RoiFrame(float(time_s), crop, box, bool(self.cut[k]), float(self.motion_per_s[k]))
+            dx, dy = (float(value) for value in self.shift_px[k])
+            yield RoiFrame(
+                float(time_s), crop, box, bool(self.cut[k]), float(self.motion_per_s[k]), (dx, dy)
+            )
 
 
 def follow(
@@ -89,6 +94,7 @@ def follow(
         face=np.array([_box(roi) for roi in rois]),
         cut=np.array([roi is not None and roi.cut for roi in rois]),
         motion_per_s=np.array([0.0 if roi is None else roi.motion_per_s for roi in rois]),
+        shift_px=np.array([(0.0, 0.0) if roi is None else roi.shift_px for roi in rois]),
         reference=reference,
         meta=meta,
     )
@@ -112,7 +118,7 @@ def save(path: Path, clip: DrawnClip) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {
         name: getattr(clip, name)
-        for name in ("time_s", "found", "crops", "face", "cut", "motion_per_s")
+        for name in ("time_s", "found", "crops", "face", "cut", "motion_per_s", "shift_px")
     }
     for key in _REFERENCE_KEYS:
         value = getattr(clip.reference, key)

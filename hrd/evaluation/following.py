@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from hrd.evaluation.metrics import NEAR_BPM
 from hrd.evaluation.protocol import LiveRow
+from hrd.types import NEAR_BPM
 
 EARLY_S = 15.0
 """When a reading is to be good, and ..."""

@@ -6,11 +6,10 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
+from hrd.types import NEAR_BPM
+
 ROUNDS = 1000
 """Bootstrap rounds."""
-
-NEAR_BPM = 5.0
-"""A reading this close to the truth counts as right (DESIGN: what confidence is about)."""
 
 RATE_BANDS = (
     ("<60", 0.0, 60.0),
@@ -67,7 +66,7 @@ def with_intervals(
     """``errors`` and, under ``interval``, the 95 % bootstrap interval of each.
 
     Whole subjects are resampled with replacement (Efron & Tibshirani 1993): windows of one person
-    are no independent witnesses. No intervals from fewer than 2 subjects.
+    are not independent. No intervals from fewer than 2 subjects.
     """
     found: Dict[str, Any] = dict(errors(reference_bpm, bpm, snr_db))
     people = sorted(set(subjects))

@@ -9,9 +9,9 @@ from typing import Any, Dict, List, Sequence
 import numpy as np
 
 from hrd.errors import HrdError
-from hrd.evaluation.metrics import NEAR_BPM
 from hrd.evaluation.protocol import WindowRow
 from hrd.evaluation.summary import ALL, MAIN_WINDOW_S
+from hrd.types import NEAR_BPM
 
 _COLUMNS = 3
 _INK, _MUTED, _ACCENT = "#1b1f24", "#8a929b", "#b3261e"

@@ -9,7 +9,6 @@ import numpy as np
 from hrd.estimate.gate import PublishGate
 from hrd.evaluation.following import following_figures
 from hrd.evaluation.metrics import (
-    NEAR_BPM,
     RATE_BANDS,
     ROUNDS,
     coverage_curve,
@@ -20,6 +19,7 @@ from hrd.evaluation.metrics import (
 )
 from hrd.evaluation.protocol import WINDOWS_S, LiveRow, WindowRow
 from hrd.evaluation.runner import RecordingResult
+from hrd.types import NEAR_BPM
 
 ALL = "all"
 """Name of the section over all others."""
@@ -151,7 +151,7 @@ def plain_figures(rows: Sequence[WindowRow]) -> Dict[str, Any]:
 
 
 def by_second(rows: Sequence[LiveRow]) -> List[LiveRow]:
-    """At most one row per recording and second: what a client would last have heard in it."""
+    """At most one row per recording and second: the last that a client would have got in it."""
     last: Dict[Any, LiveRow] = {}
     for row in rows:
         last[(row.recording, int(row.time_s + 1e-6))] = row

@@ -6,29 +6,11 @@ from typing import Optional, Tuple
 
 import numpy as np
 
-from hrd.types import CROP_PX
+from hrd.skin import FACE_WEIGHT, luma
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _MAX_SHIFT_PX = 3.0  # beyond this the linearisation says nothing
 
-
-def _face_weight() -> np.ndarray:
-    """(CROP_PX, CROP_PX) float32: 1 on the face's ellipse, falling off towards the background."""
-    axis = (np.arange(CROP_PX, dtype=np.float32) + 0.5) / CROP_PX * 2.0 - 1.0
-    radius2 = (axis[None, :] / 0.62) ** 2 + ((axis[:, None] - 0.08) / 0.8) ** 2
-    return np.clip(1.5 - radius2, 0.0, 1.0).astype(np.float32)
-
-
-FACE_WEIGHT = _face_weight()
-FACE_SHARE = FACE_WEIGHT / FACE_WEIGHT.sum()
-"""The same, summing to 1: for means over the face."""
-
 _INNER_WEIGHT = FACE_WEIGHT[1:-1, 1:-1]
-
-
-def luma(crop: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32 RGB -> (H, W) float32 luma, the same scale."""
-    return crop @ _LUMA
 
 
 def shift_between(before: np.ndarray, after: np.ndarray) -> Tuple[float, float]:
@@ -61,13 +43,13 @@ def shift_between(before: np.ndarray, after: np.ndarray) -> Tuple[float, float]:
     )
 
 
-def movement(crops: np.ndarray, cut: np.ndarray, last: Optional[np.ndarray]) -> np.ndarray:
+def movement(crops: np.ndarray, cut: np.ndarray) -> np.ndarray:
     """(T, H, W, 3) float32 crops -> (T, 2) float32 step of the face into each, in crop pixels.
 
-    ``last``: the crop before the first, or None. Zero at cuts.
+    Zero for the first and at cuts. For stored crops; a live face's tracker knows its steps.
     """
     steps = np.zeros((len(crops), 2), np.float32)
-    before = None if last is None else luma(last)
+    before: Optional[np.ndarray] = None
     for t, crop in enumerate(crops):
         after = luma(crop)
         if before is not None and not cut[t]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import Deque, List, Optional
+from typing import Deque, List, Optional, Tuple
 
 import numpy as np
 
 from hrd.face.crop import GROWTH, CropSquare, extract, square_for
 from hrd.face.detect import FaceDetector
-from hrd.face.motion import luma, shift_between
+from hrd.face.motion import shift_between
+from hrd.skin import luma
 from hrd.types import CROP_PX, FaceBox, Frame, RoiFrame
 
 logger = logging.getLogger(__name__)
@@ -104,10 +105,14 @@ class FaceTracker:
         if self._square is None:
             raise ValueError("no face was located in this frame")
         crop = extract(frame.image, self._square)
-        motion = self._follow(crop, frame.time_s)
+        shift_px = self._follow(crop)
+        motion_per_s = 0.0
+        if self._last_time_s is not None and frame.time_s > self._last_time_s:
+            widths = float(np.hypot(*shift_px)) * GROWTH / CROP_PX
+            motion_per_s = widths / (frame.time_s - self._last_time_s)
         self._last_time_s = frame.time_s
         assert self._face is not None
-        return RoiFrame(frame.time_s, crop, self._face, self._cut, motion)
+        return RoiFrame(frame.time_s, crop, self._face, self._cut, motion_per_s, shift_px)
 
     def _detect_if_due(self, frame: Frame) -> None:
         """Run the detector when its time has come."""
@@ -173,24 +178,25 @@ class FaceTracker:
         self._recentred += 1
         return True
 
-    def _follow(self, crop: np.ndarray, time_s: float) -> float:
-        """Carry the face box along with what the crop shows; its speed in face widths/s."""
+    def _follow(self, crop: np.ndarray) -> Tuple[float, float]:
+        """Carry the face box along with what the crop shows; by how much, in crop pixels."""
         gray = luma(crop)
-        motion = 0.0
-        if not self._cut and self._gray is not None and self._last_time_s is not None:
+        shift_px = (0.0, 0.0)
+        if not self._cut and self._gray is not None:
             assert self._face is not None
             assert self._square is not None
-            dx, dy = shift_between(self._gray, gray)
+            shift_px = shift_between(self._gray, gray)
             px = self._square.side_px / CROP_PX
             face = self._face
             self._face = FaceBox(
-                face.x_px + dx * px, face.y_px + dy * px, face.w_px, face.h_px, face.score
+                face.x_px + shift_px[0] * px,
+                face.y_px + shift_px[1] * px,
+                face.w_px,
+                face.h_px,
+                face.score,
             )
-            step_s = time_s - self._last_time_s
-            if step_s > 0:
-                motion = float(np.hypot(dx, dy)) * GROWTH / CROP_PX / step_s
         self._gray = gray
-        return motion
+        return shift_px
 
 
 def _area(face: FaceBox) -> float:

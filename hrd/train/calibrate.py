@@ -14,7 +14,7 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -23,16 +23,17 @@ from hrd.engine.base import Engine
 from hrd.engine.select import open_engine
 from hrd.errors import HrdError
 from hrd.estimate.confidence import Calibration, to_json
-from hrd.estimate.estimator import HeartRateEstimator
+from hrd.estimate.estimator import Estimate
 from hrd.estimate.gate import PublishGate
-from hrd.estimate.ridge import NEAR_BPM
+from hrd.face.crop import GROWTH
+from hrd.face.motion import movement
+from hrd.pulse import PulseStage
 from hrd.train.shards import ShardSet, open_shards
-from hrd.types import MODEL_FS_HZ, PulseChunk, RoiChunk
-from hrd.witness import Witnesses
+from hrd.types import CROP_PX, MODEL_FS_HZ, NEAR_BPM, TRUTH_S, FaceBox, RoiFrame
 
 logger = logging.getLogger(__name__)
 
-HOP_FRAMES = 30
+TRUTH_FRAMES = int(round(TRUTH_S * MODEL_FS_HZ))
 
 TREES, DEPTH, LEARNING_RATE = 150, 4, 0.1
 LEAST_IN_LEAF = 100
@@ -54,45 +55,48 @@ class Samples:
 
 
 def collect(shards: ShardSet, engine: Engine, progress: bool = True) -> Samples:
-    """Every estimate that the live estimator would make on these clips, with its features."""
+    """Every estimate that the live pulse stage makes on these clips, with its features."""
     x: List[Tuple[float, ...]] = []
     right: List[bool] = []
     clip: List[int] = []
-    flat = _flat()
     for index in tqdm(range(len(shards)), unit="clip", disable=not progress, file=sys.stderr):
-        estimator = HeartRateEstimator(flat)
-        engine.reset()
-        witnesses = Witnesses()
-        crops = shards.crops(index)
-        cut = np.asarray(shards.cut[index])
-        truth = np.asarray(shards.bpm[index])
-        for start in range(0, len(crops), HOP_FRAMES):
-            stop = min(start + HOP_FRAMES, len(crops))
-            chunk = RoiChunk(start / MODEL_FS_HZ, MODEL_FS_HZ, crops[start:stop], cut[start:stop])
-            pulse = engine.process(chunk)
-            estimator.push_heard(witnesses.hear(chunk))
-            early = max(0, engine.delay_frames - start)
-            estimator.push(
-                PulseChunk(pulse.start_s + early / MODEL_FS_HZ, MODEL_FS_HZ, pulse.bvp[early:])
-            )
-            estimate = estimator.estimate()
-            if estimate is None:
-                continue
-            end = max(0, stop - engine.delay_frames)
-            begin = max(0, end - int(round(estimate.window_s * MODEL_FS_HZ)))
-            true_bpm = float(truth[begin:end].mean())
-            x.append(estimate.evidence.features())
+        for time_s, estimate in _estimates(shards, index, engine):
+            end = int(round(time_s * MODEL_FS_HZ)) + 1
+            true_bpm = float(shards.bpm[index][max(0, end - TRUTH_FRAMES) : end].mean())
+            x.append(estimate.features.vector())
             right.append(bool(shards.has_pulse[index]) and abs(estimate.bpm - true_bpm) <= NEAR_BPM)
             clip.append(index)
     if not x:
         raise HrdError("no clip gave a single estimate; they must be longer than 3 s")
-    places = np.array(clip)
-    return Samples(np.array(x), np.array(right), places, np.asarray(shards.has_pulse, bool)[places])
+    clips = np.array(clip)
+    return Samples(np.array(x), np.array(right), clips, np.asarray(shards.has_pulse, bool)[clips])
 
 
-def _flat() -> Calibration:
-    """Says one half of everything: while features are collected nobody listens."""
-    return Calibration(np.zeros((1, 1), int), np.zeros((1, 1)), np.zeros((1, 2)), 0.0)
+def _estimates(shards: ShardSet, index: int, engine: Engine) -> List[Tuple[float, Estimate]]:
+    """What the pulse stage estimates of a stored clip, and when."""
+    found: List[Tuple[float, Estimate]] = []
+    engine.reset()
+    stage = PulseStage(engine, on_estimate=lambda time_s, one: found.append((time_s, one)))
+    for roi in _faces(shards, index):
+        stage.push(roi)
+    return found
+
+
+def _faces(shards: ShardSet, index: int) -> Iterator[RoiFrame]:
+    """A stored clip as the face stage would have given it."""
+    crops, cut = shards.crops(index), np.asarray(shards.cut[index])
+    side_px = float(shards.meta[index]["side_px"]) / GROWTH
+    shift_px = movement(crops, cut)
+    speed_per_s = np.hypot(shift_px[:, 0], shift_px[:, 1]) * GROWTH / CROP_PX * MODEL_FS_HZ
+    for k, crop in enumerate(crops):
+        yield RoiFrame(
+            time_s=k / MODEL_FS_HZ,
+            crop=crop,
+            face=FaceBox(0.0, 0.0, side_px, side_px),
+            cut=bool(cut[k]),
+            motion_per_s=float(speed_per_s[k]),
+            shift_px=(float(shift_px[k, 0]), float(shift_px[k, 1])),
+        )
 
 
 def fit_calibration(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Calibration:

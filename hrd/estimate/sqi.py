@@ -1,4 +1,4 @@
-"""What the witnesses say about a rate: the newest seconds of them, and what is in these at it."""
+"""Signal-quality indices: what is in the newest seconds of the reference signals at a rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Optional
 import numpy as np
 
 from hrd.estimate.spectrum import SHORTEST_S, Spectrum, explained, grid_hz, peak_hz, variance_shares
-from hrd.types import Heard
+from hrd.types import ReferenceSignals
 
 _POINTS = 2048  # at 30 Hz 0.88 bpm a step: enough for a share, and a parabola refines the peak
 _SLACK_BPM = np.array([-2.0, 0.0, 2.0])
@@ -19,11 +19,11 @@ _SPECTRA = 4
 
 
 @dataclass(frozen=True)
-class Account:
+class QualityIndices:
     """``pos_share``: share of the POS signal's variance that a pulse of the rate explains;
     ``pos_gap_bpm``: how far off POS's own peak is (POS shares no weights with the network, so it
     errs otherwise). ``motion_share`` of the head's movement that the rate explains, ``motion_px``
-    how much it moves, crop pixels a frame (a rate that the head moves at is no evidence of a
+    how much it moves, crop pixels a frame (a rate that the head moves at does not speak for a
     pulse). ``surround_share`` of the light beside the face.
 
     The face's mean colour at the rate: ``green_share`` of the green channel's variance that lies
@@ -47,8 +47,8 @@ class Account:
     beside: float = 0.0
 
 
-class Hearing:
-    """``push`` what is heard; ``about`` weighs a rate by the newest of it."""
+class ReferenceWindow:
+    """``push`` reference signals; ``indices`` of a rate in the newest of them."""
 
     def __init__(self) -> None:
         self._samples: Optional[np.ndarray] = None
@@ -57,10 +57,16 @@ class Hearing:
         """Forget everything."""
         self._samples = None
 
-    def push(self, heard: Heard, keep: int) -> None:
+    def push(self, signals: ReferenceSignals, keep: int) -> None:
         """Append a stretch; remember the newest ``keep`` samples."""
         news = np.column_stack(
-            [heard.pos, heard.motion_px, heard.surround, heard.face_rgb, heard.regions]
+            [
+                signals.pos,
+                signals.motion_px,
+                signals.surround,
+                signals.face_rgb,
+                signals.regions,
+            ]
         )
         self._samples = news if self._samples is None else np.concatenate([self._samples, news])
         self.keep(keep)
@@ -70,11 +76,11 @@ class Hearing:
         if self._samples is not None:
             self._samples = self._samples[-count:]
 
-    def about(self, bpm: float, fs_hz: float) -> Account:
-        """What is said about a rate; nothing, while there are less than two seconds."""
+    def indices(self, bpm: float, fs_hz: float) -> QualityIndices:
+        """The indices of a rate; those of no signal while there are less than two seconds."""
         samples = self._samples
         if samples is None or len(samples) < SHORTEST_S * fs_hz:
-            return Account()
+            return QualityIndices()
         sums = _Sums(samples, bpm, fs_hz)
         signals = sums.detrended(_GREEN + 1)
         shares = variance_shares(signals[:_SPECTRA], fs_hz, _POINTS)
@@ -85,8 +91,8 @@ class Hearing:
         power = max(abs(green) ** 2, 1e-20)
         own = len(samples) * float(signals[_GREEN] @ signals[_GREEN]) / sums.mean[_GREEN] ** 2
         places = sums.phasor[_REGIONS] / sums.mean[_REGIONS] * (green.conjugate() / power)
-        hair, left, right = np.clip(places.real, -2.0, 3.0)  # in hrd.witness's order of REGIONS
-        return Account(
+        hair, left, right = np.clip(places.real, -2.0, 3.0)  # in hrd.reference's order of REGIONS
+        return QualityIndices(
             pos_share=float(at_rate[_POS]),
             pos_gap_bpm=abs(60.0 * peak_hz(pos) - bpm),
             motion_share=float(at_rate[_MOTION].max()),

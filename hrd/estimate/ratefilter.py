@@ -2,7 +2,8 @@
 
 A smoother fed with wrong peaks smooths wrong peaks. Here every rate keeps its probability from
 one update to the next (the forward pass of a hidden Markov model whose states are the rates), so
-that one bad window can't drag the reading away and a wrong start is left when evidence grows.
+that one bad window can't drag the reading away, and a wrong start is left when the data speak
+against it.
 """
 
 from __future__ import annotations
@@ -15,22 +16,21 @@ from typing import Optional
 import numpy as np
 
 from hrd.estimate.spectrum import MAX_BPM, MIN_BPM, Spectrum, rate_score
+from hrd.types import NEAR_BPM
 
 _STEP_BPM = 0.5
 GRID_BPM = np.arange(MIN_BPM, MAX_BPM + 0.5 * _STEP_BPM, _STEP_BPM)
-NEAR_BPM = 5.0
-"""A reading this close to the truth counts as right; confidence is the probability of that."""
 _NEAR_STEPS = int(NEAR_BPM / _STEP_BPM)
 
 
 @dataclass(frozen=True)
-class RidgeConfig:
-    """How the filter weighs evidence."""
+class FilterConfig:
+    """How the filter weighs spectra."""
 
     drift_bpm_per_sqrt_s: float = 3.0
     """Standard deviation of the rate's walk over one second."""
     jump_probability: float = 0.02
-    """Chance per second that the rate is anywhere: new evidence always gets a hearing."""
+    """Chance per second that the rate is anywhere: new data can always overrule the past."""
     memory: float = 0.7
     """Weight of the past's log probability: successive windows overlap, so it is not all news."""
     independent_per_s: float = 3.0
@@ -38,19 +38,19 @@ class RidgeConfig:
 
 
 @dataclass(frozen=True)
-class RidgePoint:
-    """``bpm``: mean of the rates round the most probable one. ``mass``: probability, by the
+class FilteredRate:
+    """``bpm``: mean of the rates round the most probable one. ``posterior``: probability, by the
     filter's own lights, that the rate is within NEAR_BPM of it."""
 
     bpm: float
-    mass: float
+    posterior: float
 
 
-class RidgeTracker:
+class HeartRateFilter:
     """``update`` with each new spectrum; the rate's probability is carried along."""
 
-    def __init__(self, config: Optional[RidgeConfig] = None) -> None:
-        self._config = config or RidgeConfig()
+    def __init__(self, config: Optional[FilterConfig] = None) -> None:
+        self._config = config or FilterConfig()
         self.reset()
 
     def reset(self) -> None:
@@ -58,21 +58,21 @@ class RidgeTracker:
         self._probability = np.full(len(GRID_BPM), 1.0 / len(GRID_BPM))
         self._fresh = True
 
-    def update(self, spectrum: Spectrum, step_s: float) -> RidgePoint:
+    def update(self, spectrum: Spectrum, step_s: float) -> FilteredRate:
         """Weigh one spectrum, ``step_s`` >= 0 seconds after the one before."""
         config = self._config
         score, _ = rate_score(spectrum, GRID_BPM)
         likelihood = log_likelihood(score, config.independent_per_s * spectrum.duration_s)
         log_posterior = likelihood + (0.0 if self._fresh else np.log(self._predict(step_s)))
-        posterior = np.exp(log_posterior - log_posterior.max())
-        self._probability = posterior / posterior.sum()
+        weight = np.exp(log_posterior - log_posterior.max())
+        self._probability = weight / weight.sum()
         self._fresh = False
 
         best = int(np.argmax(_window_sum(self._probability)))
         near = slice(max(0, best - _NEAR_STEPS), best + _NEAR_STEPS + 1)
-        mass = float(self._probability[near].sum())
-        bpm = float(self._probability[near] @ GRID_BPM[near]) / mass
-        return RidgePoint(bpm, mass)
+        posterior = float(self._probability[near].sum())
+        bpm = float(self._probability[near] @ GRID_BPM[near]) / posterior
+        return FilteredRate(bpm, posterior)
 
     def _predict(self, step_s: float) -> np.ndarray:
         """The rates' probabilities before the new spectrum is seen."""
@@ -100,5 +100,5 @@ def log_likelihood(score: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def _window_sum(probability: np.ndarray) -> np.ndarray:
-    """Probability within +-1 bpm of each grid point: a peak's mass, not its sharpest point."""
+    """Probability within +-1 bpm of each grid point: of a whole peak, not of its sharpest point."""
     return np.convolve(probability, np.ones(5), mode="same")
