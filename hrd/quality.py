@@ -8,28 +8,11 @@ from typing import Deque, Optional
 
 import numpy as np
 
+from hrd.estimate.options import QualityConfig
 from hrd.skin import FACE_SHARE, luma
 from hrd.types import Reason, RoiFrame
 
-
-@dataclass(frozen=True)
-class QualityConfig:
-    """Limits beyond which no bpm is given, whatever the signal looks like."""
-
-    min_face_px: float = 48.0
-    """Narrowest face box."""
-    min_luma: float = 25.0
-    """Darkest mean skin, of 255: below it the pulse is smaller than one step of the camera."""
-    max_saturated: float = 0.35
-    """Largest share of the face whose green is burnt out: the pulse is in green before all, and the
-    red of light skin in warm light is often at its limit while green has room."""
-    max_motion_per_s: float = 0.6
-    """Fastest mean movement over the last seconds, in face widths per second."""
-    min_fps: float = 12.0
-    """Slowest camera: 4 Hz of pulse need 8 frames a second, and jitter some room."""
-    frozen_s: float = 1.0
-    """Identical pictures for longer than this are a hung camera: a living one has noise."""
-
+__all__ = ["QualityConfig", "QualityGate"]
 
 _SATURATED = 250.0
 _MEMORY_S = 3.0

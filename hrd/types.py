@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Optional, Tuple, Union
+from typing import TYPE_CHECKING, Optional, Tuple, Union
 
-import numpy as np
+if TYPE_CHECKING:  # commands that only name a state do without
+    import numpy as np
 
 CROP_PX = 36
 """Side of the square ROI crop that every engine reads, in pixels."""

@@ -126,8 +126,28 @@ def test_config_prints_what_is_in_force(capsys, tmp_path: Path) -> None:
     assert 'name = "pos"' in printed
     path = tmp_path / "hrd.toml"
     path.write_text(printed)
-    assert main(["config", "--config", str(path)]) == 0
-    assert capsys.readouterr().out == printed
+    assert main(["config", "--bare", "--config", str(path)]) == 0
+    bare = capsys.readouterr().out
+    assert "#" not in bare
+    assert main(["config", "--bare", "--engine", "pos"]) == 0
+    assert capsys.readouterr().out == bare
+
+
+def test_config_says_where_each_value_came_from(capsys, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my.toml").write_text("[engine]\nthreads = 2\nname = 'onnx'\n")
+    assert main(["config", "--config", "my.toml", "--engine", "pos", "--source", "x.mp4"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = {
+        line.split(" = ")[0]: lines[at - 1]
+        for at, line in enumerate(lines)
+        if not line.startswith("#") and " = " in line
+    }
+    assert said["threads"] == "# allowed: 1 to 64; default: 1; set by: my.toml"
+    assert said["name"].endswith('default: "auto"; set by: command line')
+    assert said["spec"].endswith('default: "auto"; set by: command line')
+    assert said["model"] == '# default: "student"'
+    assert said["deadline_s"] == "# unit: s; allowed: 0.05 to 1.5; default: 1.0"
 
 
 def test_doctor_finds_this_machine_fit(capsys, tmp_path: Path) -> None:

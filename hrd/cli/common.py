@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import logging
+from typing import Any, Dict
 
-from hrd.config import Config, load_config, override
-from hrd.engine.select import CHOICES
-from hrd.journal import RateLimit, make_handler
+from hrd.config import (
+    COMMAND_LINE,
+    LEVELS,
+    Config,
+    config_path,
+    load_config,
+    override,
+    read_table,
+)
+from hrd.config_text import origins_of
+from hrd.engine.options import CHOICES
+from hrd.face.options import DETECTORS
+
+_FLAGS = {
+    "engine.name": "engine",
+    "engine.model": "model",
+    "face.detector": "detector",
+    "source.spec": "source",
+    "source.loop": "loop",
+    "socket.path": "socket",
+    "log.level": "log_level",
+}
+"""Key of the configuration -> the flag that sets it, as argparse names it."""
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +37,21 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--log-level",
-        choices=("debug", "info", "warning", "error"),
+        choices=LEVELS,
         help="what is told on stderr (default: warning; the daemon: info)",
+    )
+
+
+def add_source_option(parser: argparse.ArgumentParser) -> None:
+    """--source: where the frames come from."""
+    parser.add_argument(
+        "--source",
+        metavar="SOURCE",
+        help=(
+            "/dev/video0, csi://0, rtsp://..., http://..., a video file (played at its own speed), "
+            "sim:bpm=72 (simulated camera), or auto (default): the first camera, else the "
+            "simulated one; every form and option: hrd help sources"
+        ),
     )
 
 
@@ -36,23 +69,31 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--detector",
-        choices=("auto", "mediapipe", "opencv"),
+        choices=DETECTORS,
         help="what finds the face (default: auto, MediaPipe if it can be had)",
     )
 
 
 def effective_config(args: argparse.Namespace) -> Config:
-    """File and flags together; ``UsageError`` if they cannot be meant."""
-    values = {
-        "engine.name": getattr(args, "engine", None),
-        "engine.model": getattr(args, "model", None),
-        "face.detector": getattr(args, "detector", None),
-        "source.spec": getattr(args, "source", None),
-        "source.loop": getattr(args, "loop", None) or None,
-        "socket.path": getattr(args, "socket", None),
-        "log.level": getattr(args, "log_level", None),
-    }
-    return override(load_config(args.config), values)
+    """File and flags together; ``UsageError`` if they are invalid."""
+    return override(load_config(args.config), _flags(args))
+
+
+def origins(args: argparse.Namespace) -> Dict[str, str]:
+    """Where the value of each key came from that is not the default's: file or command line."""
+    found: Dict[str, str] = {}
+    path = config_path(args.config)
+    if path is not None:
+        found.update(origins_of(read_table(path), str(path)))
+    set_here = {key for key, value in _flags(args).items() if value is not None}
+    found.update(dict.fromkeys(set_here, COMMAND_LINE))
+    return found
+
+
+def _flags(args: argparse.Namespace) -> Dict[str, Any]:
+    values = {key: getattr(args, name, None) for key, name in _FLAGS.items()}
+    values["source.loop"] = values["source.loop"] or None  # not given is not False
+    return values
 
 
 def set_up_logging(level: str, limited: bool = False) -> None:
@@ -60,6 +101,10 @@ def set_up_logging(level: str, limited: bool = False) -> None:
 
     ``limited``: leave out what is said again and again, as suits a daemon.
     """
+    import logging
+
+    from hrd.journal import RateLimit, make_handler
+
     handler = make_handler()
     if limited:
         handler.addFilter(RateLimit())

@@ -9,12 +9,12 @@ from typing import Dict, Optional, Set
 from hrd.engine.base import Engine, EngineError
 from hrd.engine.card import NAMES
 from hrd.engine.interpreters import gpu_in_sight
-from hrd.engine.options import TensorRtOptions
+from hrd.engine.options import CHOICES, TensorRtOptions
 from hrd.engine.supervise import Level, SupervisedEngine
 
-logger = logging.getLogger(__name__)
+__all__ = ["CHOICES", "Selection", "open_engine"]
 
-CHOICES = ("auto", "tensorrt", "onnx", "pos")
+logger = logging.getLogger(__name__)
 
 TENSORRT, ONNX_CUDA, ONNX_CPU, POS = range(4)
 """The levels, best first: ``auto`` takes the first that works and remembers why others did not."""

@@ -11,24 +11,17 @@ from hrd.estimate.change import ChangeConfig, ChangeDetector
 from hrd.estimate.chirp import Chirp, fit_chirp
 from hrd.estimate.confidence import Calibration
 from hrd.estimate.features import Features
+from hrd.estimate.options import EstimatorConfig
 from hrd.estimate.ratefilter import FilterConfig, HeartRateFilter
-from hrd.estimate.spectrum import SHORTEST_S, peak_near_bpm, snr_db, welch_spectrum
+from hrd.estimate.spectrum import peak_near_bpm, snr_db, welch_spectrum
 from hrd.estimate.sqi import ReferenceWindow
 from hrd.types import PulseChunk, ReferenceSignals
+
+__all__ = ["Estimate", "EstimatorConfig", "HeartRateEstimator"]
 
 _SETTLE_S = 1.0  # the end of a chirp is the least certain place of it
 _STEADY_READINGS = 5
 _NEWEST_POINTS = 2048  # of the transform of the newest seconds, which are few
-
-
-@dataclass(frozen=True)
-class EstimatorConfig:
-    """Lengths of the window that the spectrum is taken of."""
-
-    min_window_s: float = SHORTEST_S
-    """No estimate from less signal than this."""
-    max_window_s: float = 12.0
-    """The window grows to this and then slides."""
 
 
 @dataclass(frozen=True)

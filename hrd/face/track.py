@@ -18,26 +18,13 @@ import numpy as np
 from hrd.face.crop import GROWTH, CropSquare, extract, square_for
 from hrd.face.detect import FaceDetector
 from hrd.face.motion import shift_between
+from hrd.face.options import TrackerConfig
 from hrd.skin import luma
 from hrd.types import CROP_PX, FaceBox, Frame, RoiFrame
 
+__all__ = ["FaceTracker", "TrackerConfig", "TrackerStatus"]
+
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrackerConfig:
-    """How the face is followed. Fractions are of the crop's side."""
-
-    detect_every_s: float = 0.5
-    """Seconds between detections while the face is held."""
-    search_every_s: float = 0.1
-    """Seconds between detections while it is looked for."""
-    hold_s: float = 1.0
-    """How long a face is kept after the detector last saw it."""
-    deadband: float = 0.06
-    """The crop follows when the face's centre is further off than this."""
-    size_deadband: float = 0.15
-    """The crop is resized when the face's size is further off than this."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Callable, List, Optional, Sequence
 
 import hrd
-from hrd.config import Config, load_config, to_toml
+from hrd.config import Config, load_config
+from hrd.config_text import to_toml
 from hrd.errors import HrdError
 from hrd.paths import SYSTEM_CONFIG
 from hrd.service.unit import SERVICE, SOCKET, needed_network, render, units_dir

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
 from hrd import protocol
-from hrd.config import Config, from_table, load_config, override, to_toml
+from hrd.config import Config, from_table, load_config, override
+from hrd.config_text import to_toml
 from hrd.errors import HrdError, UsageError
 from hrd.memory import rss_mb
 from hrd.protocol import MAX_REQUEST_BYTES, ProtocolError
