@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["Client", "ClientError", "HeartRate", "__version__"]
+__all__ = ["AsyncClient", "Client", "ClientError", "HeartRate", "__version__"]
 
 if TYPE_CHECKING:
+    from hrd.async_client import AsyncClient
     from hrd.client import Client, ClientError, HeartRate
 else:
 
     def __getattr__(name: str) -> object:
         # On first use: whoever imports hrd.types pays nothing for the client.
+        if name == "AsyncClient":
+            from hrd import async_client
+
+            return async_client.AsyncClient
         if name in __all__:
             from hrd import client
 

@@ -210,6 +210,59 @@ def test_a_status_that_fails(path: str) -> None:
             client.status()
 
 
+# With reconnect=True.
+
+
+def test_an_iteration_goes_on_with_the_next_daemon(path: str) -> None:
+    lost: List[ClientError] = []
+    with Client(path, reconnect=True, on_lost=lost.append) as client:  # none is there yet
+        readings = iter(client)
+        for release, n in (("1.0", 1), ("1.1", 2)):
+            with SocketServer(path, release) as server:
+                server.publish(hr(n))
+                assert next(readings).time_s == 1_700_000_000.0 + n
+                assert client.release == release
+                assert client.poll().time_s == 1_700_000_000.0 + n
+        assert len(lost) == 1  # the second daemon's end has not been looked at
+        assert "closed the connection" in str(lost[0])
+
+
+def test_closing_ends_the_wait_for_a_daemon(path: str) -> None:
+    waiting = threading.Event()
+    client = Client(path, reconnect=True, on_lost=lambda error: waiting.set())
+    got: List[HeartRate] = []
+    thread = threading.Thread(target=lambda: got.extend(client))
+    thread.start()
+    assert waiting.wait(PATIENCE_S)
+    client.close()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+    assert got == []
+
+
+def test_a_question_waits_for_the_daemon_as_long_as_it_is_told(path: str) -> None:
+    with pytest.raises(NoDaemonError):
+        Client(path, timeout_s=0.3, reconnect=True).status()
+
+
+def test_what_waiting_cannot_mend_is_raised_all_the_same(path: str) -> None:
+    version = {"class": "VERSION", "proto": "2.0", "release": "3.1"}
+    with strange_daemon(path, _lines(version)), pytest.raises(ClientError, match="protocol 2.0"):
+        Client(path, reconnect=True)
+    with pytest.raises(ClientError, match="too long"):
+        Client("/tmp/" + "x" * 200, reconnect=True)
+
+
+def test_a_daemon_that_falls_silent_is_left_for_the_next(path: str) -> None:
+    lost: List[ClientError] = []
+    with strange_daemon(path, _lines(VERSION, hr(1)), stay=True):
+        client = Client(path, timeout_s=0.1, reconnect=True, on_lost=lost.append)
+        readings = iter(client)
+        assert [next(readings).time_s for _ in range(2)] == [1_700_000_001.0] * 2
+    assert "Nothing came" in str(lost[0])
+    client.close()
+
+
 # With strange ones.
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
@@ -22,25 +21,14 @@ import pytest
 
 from hrd import HeartRate, protocol
 from hrd.cli import watch
+from hrd.cli.main import main
 from hrd.service.server import SocketServer
 from hrd.types import Reason, State
-from tests.socket_help import PATIENCE_S, eventually, hr, no_hr, ppg, short_directory
+from hrd.words import REASONS, STATES
+from tests.socket_help import PATIENCE_S, hr, no_hr, ppg, short_directory
+from tests.waiting import read_line
 
 ROOT = Path(__file__).parent.parent
-
-# As hrd.cli.main does, without the other commands.
-MAIN = """
-import argparse, sys
-from hrd.cli import watch
-from hrd.errors import HrdError
-parser = argparse.ArgumentParser(prog="hrd")
-watch.add_parser(parser.add_subparsers())
-args = parser.parse_args()
-try:
-    sys.exit(args.run(args))
-except HrdError as error:
-    sys.exit(f"hrd: {error}")
-"""
 
 
 @pytest.fixture
@@ -77,7 +65,7 @@ def feeding(server: SocketServer, message: Callable[[int], Dict[str, Any]]) -> I
 
 def start(*args: str, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", MAIN, "watch", *args],
+        [sys.executable, "-m", "hrd", "watch", *args],
         cwd=str(ROOT),
         stdout=options.pop("stdout", subprocess.PIPE),
         stderr=options.pop("stderr", subprocess.PIPE),
@@ -130,28 +118,32 @@ def test_json_lines_pass_unchanged(server: SocketServer, path: str) -> None:
     def message(n: int) -> Dict[str, Any]:
         return hr(n, new=" é ")
 
-    with feeding(server, message):
-        process = start("--socket", path, "--json", "--count", "4")
-        out, err = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, err) == (0, b"")
-    lines = out.splitlines(keepends=True)
-    assert lines[0] == protocol.encode(protocol.version_message("1.2.3"))
-    first = round(json.loads(lines[1])["time"]) - 1_700_000_000
-    assert lines[1:] == [protocol.encode(message(first + k)) for k in range(4)]
+    for extra, before in (([], []), (["--all"], [protocol.version_message("1.2.3")])):
+        with feeding(server, message):
+            process = start("--socket", path, "--json", "--count", "4", *extra)
+            out, err = process.communicate(timeout=PATIENCE_S)
+        assert (process.returncode, err) == (0, b"")
+        lines = out.splitlines(keepends=True)
+        assert lines[: len(before)] == [protocol.encode(one) for one in before]
+        del lines[: len(before)]
+        first = round(json.loads(lines[0])["time"]) - 1_700_000_000
+        assert lines == [protocol.encode(message(first + k)) for k in range(4)]
 
 
-def test_json_counts_tracking_readings_only(server: SocketServer, path: str) -> None:
+def test_json_with_tracking_prints_readings_with_a_bpm_only(
+    server: SocketServer, path: str
+) -> None:
     with feeding(server, every_third_tracking):
         process = start("--socket", path, "--json", "--count", "2", "--tracking")
         lines = finish(process)
-    states = [json.loads(line).get("state") for line in lines]
-    assert states.count("tracking") == 2
-    assert states[-1] == "tracking"
+    assert [json.loads(line)["bpm"] for line in lines] == [72.0, 72.0]  # as jq .bpm reads them
 
 
 def test_waiting_for_a_daemon_that_starts_later(path: str) -> None:
-    process = start("--socket", path, "--count", "1", "--wait", "20", env=_waiting_env(path))
-    eventually(lambda: os.path.exists(path + ".waiting"), "it waits")
+    process = start("--socket", path, "--count", "1", "--wait", "20")
+    assert process.stderr is not None
+    said = read_line(process.stderr).decode()
+    assert said == f"hrd: no daemon at {path} yet; waiting up to 20 s\n"
     with SocketServer(path, "1.2.3") as server:
         server.publish(hr(1))
         lines = finish(process)
@@ -159,38 +151,57 @@ def test_waiting_for_a_daemon_that_starts_later(path: str) -> None:
     assert [line for line in lines if "72.0 bpm" in line] == lines
 
 
-def _waiting_env(path: str) -> Dict[str, str]:
-    """Make the child touch a file the first time it sleeps, so that the test need not guess."""
-    directory = path + ".d"
-    os.mkdir(directory)
-    Path(directory, "sitecustomize.py").write_text(
-        f"import time\nreal = time.sleep\n"
-        f"def sleep(seconds):\n    open({path + '.waiting'!r}, 'w').close()\n    real(seconds)\n"
-        f"time.sleep = sleep\n"
-    )
-    return {**os.environ, "PYTHONPATH": directory}
-
-
 @pytest.mark.parametrize("wait", ["0", "0.3"])
 def test_no_daemon(path: str, wait: str) -> None:
     process = start("--socket", path, "--wait", wait)
     lines = finish(process)
     assert process.returncode == 1
-    assert len(lines) == 1
-    assert lines[0].startswith(f"hrd: No daemon is listening on {path}")
+    assert lines[-1].startswith(f"hrd: No daemon is listening on {path}")
+    assert len(lines) == (1 if wait == "0" else 2)
 
 
-@pytest.mark.parametrize("json_", [[], ["--json"]])
-def test_the_daemon_goes_away(path: str, json_: List[str]) -> None:
+def test_a_restart_of_the_daemon_is_survived(path: str) -> None:
     with SocketServer(path, "1.2.3") as server:
         server.publish(hr(1))
-        process = start("--socket", path, *json_)
+        process = start("--socket", path, "--count", "3")
         assert process.stdout is not None
-        assert process.stdout.readline()
+        assert b"72.0 bpm" in read_line(process.stdout)
+    assert read_line(process.stdout).endswith(b"no bpm: the daemon is gone; waiting for it\n")
+    with SocketServer(path, "1.2.4") as server:
+        server.publish(no_hr(2))
+        assert b"no bpm: no face" in read_line(process.stdout)
+        server.publish(hr(3))
+        lines = finish(process)
+    assert process.returncode == 0
+    assert len(lines) == 1
+    assert "72.0 bpm" in lines[0]
+
+
+def test_json_over_a_restart_has_nothing_but_readings(path: str) -> None:
+    with SocketServer(path, "1.2.3") as server:
+        server.publish(hr(1))
+        process = start("--socket", path, "--json", "--count", "2")
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert read_line(process.stdout) == protocol.encode(hr(1))
+    assert b"closed the connection" in read_line(process.stderr)
+    with SocketServer(path, "1.2.4") as server:
+        server.publish(hr(2))
+        lines = finish(process)
+    assert (process.returncode, lines) == (0, [protocol.encode(hr(2)).decode().strip()])
+
+
+def test_once_ends_with_the_daemon_and_sums_up(path: str) -> None:
+    with SocketServer(path, "1.2.3") as server:
+        server.publish(no_hr(1))
+        process = start("--socket", path, "--once")
+        assert process.stdout is not None
+        read_line(process.stdout)
+        server.publish(hr(2))
+        read_line(process.stdout)
     lines = finish(process)
-    assert process.returncode == 1
-    assert lines[-1].startswith(f"hrd: The daemon at {path} closed the connection")
-    assert len(lines) <= 2
+    assert process.returncode == 0
+    assert lines == ["2 readings, 1 with a bpm: median 72.0, from 72.0 to 72.0"]
 
 
 @pytest.mark.parametrize("json_", [[], ["--json"]])
@@ -207,8 +218,9 @@ def test_ctrl_c(server: SocketServer, path: str, json_: List[str]) -> None:
 
 @pytest.mark.parametrize("json_", [[], ["--json"]])
 def test_ctrl_c_while_waiting(path: str, json_: List[str]) -> None:
-    process = start("--socket", path, "--wait", "60", *json_, env=_waiting_env(path))
-    eventually(lambda: os.path.exists(path + ".waiting"), "it waits")
+    process = start("--socket", path, "--wait", "60", *json_)
+    assert process.stderr is not None
+    assert b"waiting" in read_line(process.stderr)
     process.send_signal(signal.SIGINT)
     assert finish(process) == []
     assert process.returncode == 0
@@ -352,8 +364,8 @@ def test_sparkline() -> None:
 
 
 def test_every_state_and_reason_has_its_words() -> None:
-    assert set(watch._STATES) == {state.value for state in State}
-    assert set(watch._REASONS) == {reason.value for reason in Reason}
+    assert set(STATES) == {state.value for state in State}
+    assert set(REASONS) == {reason.value for reason in Reason}
 
 
 def test_words_that_are_not_known_are_shown_as_they_are() -> None:
@@ -369,9 +381,6 @@ def test_an_output_that_is_no_terminal_gets_plain_lines() -> None:
 
 
 def test_waveform_is_no_reading(server: SocketServer, path: str) -> None:
-    parser = argparse.ArgumentParser()
-    watch.add_parser(parser.add_subparsers())
     server.publish(ppg(0))
     server.publish(hr(1))
-    args = parser.parse_args(["watch", "--socket", path, "--count", "1"])
-    assert args.run(args) == 0
+    assert main(["watch", "--socket", path, "--count", "1"]) == 0

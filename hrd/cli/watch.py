@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import array
 import math
 import os
 import shutil
 import sys
+import threading
 import time
 from collections import deque
-from typing import BinaryIO, Deque, List, Optional, TextIO, Tuple
+from typing import BinaryIO, Callable, Deque, List, Optional, Sequence, TextIO, Tuple
 
-from hrd.client import Client, HeartRate, NoDaemonError, decode
+from hrd.client import Client, ClientError, HeartRate, NoDaemonError, decode
 from hrd.paths import SYSTEM_CONFIG
 from hrd.protocol import DEFAULT_SOCKET
+from hrd.words import REASONS, STATES
 
 _RETRY_S = 0.2
 _SILENCE_S = 10.0  # the daemon speaks once a second: then something is wrong
 _HISTORY = 30  # readings in the little curve
 _BAR_CELLS = 10
-
-_STATES = {
-    "no_camera": "no camera",
-    "no_face": "no face",
-    "warming_up": "warming up",
-    "tracking": "tracking",
-    "unsure": "unsure",
-}
-
-_REASONS = {
-    "CAMERA_LOST": "the camera is gone",
-    "NO_FACE": "nobody to be seen",
-    "FACE_TOO_SMALL": "the face is too small: come closer",
-    "TOO_DARK": "too dark: turn on a light",
-    "TOO_BRIGHT": "too bright: less light, or away from the window",
-    "MOTION": "too much movement: sit still",
-    "LOW_FRAME_RATE": "the camera delivers too few frames",
-    "WEAK_SIGNAL": "the pulse is too weak to be sure",
-    "FILLING_WINDOW": "collecting the first seconds",
-}
 
 
 def add_parser(
@@ -50,8 +33,9 @@ def add_parser(
         help="live view of a running daemon",
         description=(
             "Shows what a running daemon says: one line that changes in a terminal, one line per"
-            " reading elsewhere. Ctrl-C ends it."
+            " reading elsewhere. A daemon that goes away is waited for. Ctrl-C ends it."
         ),
+        epilog="example: hrd watch --json --tracking --count 1 | jq .bpm",
     )
     parser.add_argument(
         "--socket",
@@ -62,13 +46,18 @@ def add_parser(
         "--config", metavar="FILE", help="TOML file (default: /etc/hrd/hrd.toml if there is one)"
     )
     parser.add_argument(
-        "--json", action="store_true", help="print the daemon's lines as they come, unchanged"
+        "--json", action="store_true", help="print the daemon's readings as they come, unchanged"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="with --json: every line, not the readings alone"
     )
     parser.add_argument(
         "--count", metavar="N", type=_positive, help="stop after N readings (default: never)"
     )
     parser.add_argument(
-        "--tracking", action="store_true", help="count only the readings that have a bpm"
+        "--tracking",
+        action="store_true",
+        help="count only the readings that have a bpm; with --json, print only these",
     )
     parser.add_argument(
         "--wait",
@@ -77,33 +66,49 @@ def add_parser(
         default=0.0,
         help="how long to wait for a daemon that is still starting (default: 0)",
     )
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="end with the daemon instead of waiting for the next one, and sum up",
+    )
     parser.set_defaults(run=run)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns 0 after ``--count`` readings, at Ctrl-C, and when nobody reads the output any more;
-    raises ``ClientError`` if the daemon cannot be reached or goes away."""
+    """Returns 0 after ``--count`` readings, at Ctrl-C and, with ``--once``, at the daemon's end;
+    raises ``ClientError`` if the daemon cannot be reached to begin with."""
+    view: View = (
+        JsonView(sys.stdout.buffer, args.all, args.tracking) if args.json else view_for(sys.stdout)
+    )
     try:
-        client = connect(args.socket or _configured(args.config), args.wait)
-        with client:
-            if args.json:
-                pass_through(client, sys.stdout.buffer, args.count, args.tracking)
-            else:
-                show(client, view_for(sys.stdout), args.count, args.tracking)
+        path = args.socket or _configured(args.config)
+        connect(path, args.wait, _say).close()
+        with Client(
+            path,
+            timeout_s=max(_SILENCE_S, args.wait),
+            reconnect=not args.once,
+            on_lost=view.lost,
+        ) as client:
+            follow(client, view, args.count, args.tracking)
     except KeyboardInterrupt:
-        return 0
-    except BrokenPipeError:
-        # Python would complain once more when it flushes at exit: let it flush into nothing.
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
-        return 0
+        pass
+    except ClientError as error:
+        if not (args.once and view.count and error.passing):
+            raise
+    finally:
+        view.close()
+    if args.once and not args.json:
+        print(summary(view.count, view.rates_bpm))
     return 0
 
 
+def _say(text: str) -> None:
+    print(f"hrd: {text}", file=sys.stderr)
+
+
 def _configured(config: Optional[str]) -> str:
-    """The socket's path in the config; ``UsageError`` if one is named that cannot be meant."""
+    """The socket's path in the config; ``UsageError`` if one is named that is invalid."""
     if config is None and not os.access(SYSTEM_CONFIG, os.R_OK):
         return DEFAULT_SOCKET  # the usual case, without loading what reads a config
     from hrd.config import load_config
@@ -111,45 +116,44 @@ def _configured(config: Optional[str]) -> str:
     return load_config(config).socket.path
 
 
-def connect(path: str, wait_s: float) -> Client:
+def connect(path: str, wait_s: float, say: Callable[[str], object]) -> Client:
     """A client, waiting up to ``wait_s`` for the daemon; raises ``ClientError``."""
     deadline_s = time.monotonic() + wait_s
+    said = False
     while True:
         try:
             return Client(path, timeout_s=max(_SILENCE_S, wait_s))
         except NoDaemonError:
             if time.monotonic() + _RETRY_S > deadline_s:
                 raise
-            time.sleep(_RETRY_S)  # a file's appearing cannot be waited for with less
+            if not said:
+                say(f"no daemon at {path} yet; waiting up to {wait_s:g} s")
+                said = True
+            threading.Event().wait(_RETRY_S)  # nothing tells of a file that appears
 
 
-def pass_through(client: Client, out: BinaryIO, count: Optional[int], tracking: bool) -> None:
-    """Copy the daemon's lines, byte for byte, until ``count`` readings have been among them."""
+def follow(client: Client, view: View, count: Optional[int], tracking: bool) -> None:
+    """Show the daemon's lines until ``count`` readings have been among them."""
     left = count
     for line in client.lines():
-        out.write(line)
-        out.flush()
-        if left is None:
-            continue
         message = decode(line)
-        if message.get("class") == "HR" and (not tracking or message.get("state") == "tracking"):
+        reading = HeartRate.from_message(message) if message.get("class") == "HR" else None
+        view.line(line, reading)
+        if left is not None and reading is not None and (reading.tracking or not tracking):
             left -= 1
             if left == 0:
                 return
 
 
-def show(client: Client, view: View, count: Optional[int], tracking: bool) -> None:
-    """Show readings until ``count`` of them have come."""
-    left = count
-    try:
-        for reading in client:
-            view.show(reading)
-            if left is not None and (reading.tracking or not tracking):
-                left -= 1
-                if left == 0:
-                    return
-    finally:
-        view.close()
+def summary(count: int, rates_bpm: Sequence[float]) -> str:
+    """What was seen, in a line: of ``count`` readings, those with a bpm."""
+    from statistics import median
+
+    said = f"{count} reading{'' if count == 1 else 's'}, {len(rates_bpm)} with a bpm"
+    if not rates_bpm:
+        return said
+    low, high = min(rates_bpm), max(rates_bpm)
+    return f"{said}: median {median(rates_bpm):.1f}, from {low:.1f} to {high:.1f}"
 
 
 class View:
@@ -157,13 +161,54 @@ class View:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self.count = 0
+        self.rates_bpm = array.array("f")  # of days, if need be
+
+    def line(self, line: bytes, reading: Optional[HeartRate]) -> None:
+        """A line of the daemon, and the reading in it if it holds one."""
+        if reading is not None:
+            self.tally(reading)
+            self.show(reading)
+
+    def tally(self, reading: HeartRate) -> None:
+        """Count it, for the summary."""
+        self.count += 1
+        if reading.bpm is not None:
+            self.rates_bpm.append(reading.bpm)
 
     def show(self, reading: HeartRate) -> None:
         self._out.write(plain_line(reading) + "\n")
         self._out.flush()
 
+    def lost(self, error: ClientError) -> None:
+        """The daemon is gone and is waited for."""
+        self._out.write(f"{_stamp(time.time())}  {_LOST}\n")
+        self._out.flush()
+
     def close(self) -> None:
-        """Leave the terminal as it should be."""
+        """Leave the terminal as it should be; may be called twice."""
+
+
+class JsonView(View):
+    """The daemon's lines, byte for byte: readings (those with a bpm only if ``tracking``), or
+    ``everything``."""
+
+    def __init__(self, out: BinaryIO, everything: bool, tracking: bool) -> None:
+        super().__init__(sys.stderr)
+        self._raw = out
+        self._everything = everything
+        self._tracking = tracking
+
+    def line(self, line: bytes, reading: Optional[HeartRate]) -> None:
+        if reading is not None:
+            self.tally(reading)
+        wanted = reading is not None and (reading.tracking or not self._tracking)
+        if self._everything or wanted:
+            self._raw.write(line)
+            self._raw.flush()
+
+    def lost(self, error: ClientError) -> None:
+        _say(f"{error} Waiting for it.")
 
 
 class LiveView(View):
@@ -181,8 +226,13 @@ class LiveView(View):
 
     def show(self, reading: HeartRate) -> None:
         self._recent_bpm.append(reading.bpm if reading.tracking else None)
-        width = shutil.get_terminal_size().columns - 1  # the last column would wrap
-        line = live_line(reading, list(self._recent_bpm), width, self._fancy, self._bold)
+        line = live_line(reading, list(self._recent_bpm), _width(), self._fancy, self._bold)
+        self._draw(line)
+
+    def lost(self, error: ClientError) -> None:
+        self._draw(_LOST[: _width()])
+
+    def _draw(self, line: str) -> None:
         self._shown = True  # first: Ctrl-C may come at any time
         self._out.write("\r" + line + "\x1b[K")
         self._out.flush()
@@ -192,6 +242,13 @@ class LiveView(View):
             self._out.write("\n")
             self._out.flush()
             self._shown = False
+
+
+_LOST = "no bpm: the daemon is gone; waiting for it"
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns - 1  # the last column would wrap
 
 
 def view_for(out: TextIO) -> View:
@@ -204,8 +261,12 @@ def view_for(out: TextIO) -> View:
 
 def plain_line(reading: HeartRate) -> str:
     """A reading as a line of a log, with the local time of its newest frame."""
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(reading.time_s))
-    return "  ".join([stamp, _headline(reading)] + [text for text in _details(reading) if text])
+    parts = [_stamp(reading.time_s), _headline(reading)]
+    return "  ".join(parts + [text for text in _details(reading) if text])
+
+
+def _stamp(time_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s))
 
 
 def live_line(
@@ -219,7 +280,7 @@ def live_line(
     parts = [("♥ " if fancy and reading.tracking else "") + _headline(reading)]
     if reading.tracking and reading.confidence is not None:
         parts.append(_bar(reading.confidence, fancy) + f" {100 * reading.confidence:3.0f} %")
-        parts.append(_STATES["tracking"])
+        parts.append(STATES["tracking"])
     parts += [text for text in _details(reading, confidence=False) if text]
     if fancy and sum(bpm is not None for bpm in recent_bpm) >= 2:
         parts.append(sparkline(recent_bpm))
@@ -252,11 +313,11 @@ def sparkline(values: List[Optional[float]]) -> str:
 def _headline(reading: HeartRate) -> str:
     if reading.tracking:
         return f"{reading.bpm:5.1f} bpm"
-    state = _STATES.get(reading.state, reading.state)
+    state = STATES.get(reading.state, reading.state)
     if reading.reason is None:
         return f"no bpm: {state}"
-    why = _REASONS.get(reading.reason, reading.reason)
-    return f"no bpm: {state}, {why}"
+    known = REASONS.get(reading.reason)
+    return f"no bpm: {state}, {known.short if known else reading.reason}"
 
 
 def _details(reading: HeartRate, confidence: bool = True) -> Tuple[str, ...]:
