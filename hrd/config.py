@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Union
 
 from hrd.capture.options import CaptureOptions
-from hrd.engine.options import CHOICES, TensorRtOptions
+from hrd.choices import DETECTORS, ENGINES, LEVELS
+from hrd.engine.options import TensorRtOptions
 from hrd.errors import UsageError
 from hrd.estimate.options import EstimatorConfig, QualityConfig
-from hrd.face.options import DETECTORS, TrackerConfig
+from hrd.face.options import TrackerConfig
 from hrd.options import Options, option, show, table
 from hrd.paths import SYSTEM_CONFIG
 from hrd.protocol import DEFAULT_SOCKET
@@ -26,7 +27,6 @@ if TYPE_CHECKING:  # a command that only reads the configuration loads no pipeli
     from hrd.pipeline import PipelineConfig
 
 COMMAND_LINE = "command line"
-LEVELS = ("debug", "info", "warning", "error")
 OWN_PROCESS = ("auto", "always", "never")
 
 
@@ -71,7 +71,7 @@ class FaceConfig(Options):
 class EngineConfig(Options):
     """What turns the face's colours into a pulse signal."""
 
-    name: str = option("auto", "auto: the best that works here.", choices=CHOICES)
+    name: str = option("auto", "auto: the best that works here.", choices=ENGINES)
     model: str = option("student", "student, teacher or the path of an ONNX file.")
     threads: int = option(1, "CPU threads of ONNX Runtime; the student needs one.", "", 1, 64)
     tensorrt: TensorRtOptions = table(TensorRtOptions)
@@ -218,7 +218,9 @@ def _build(kind: Any, values: Any, prefix: str, where: str) -> Any:
         else:
             built[name] = _typed(hints[name], value, prefix + name, where)
     try:
-        return kind(**built)
+        made = kind(**built)
+        made.check()
+        return made
     except UsageError as error:
         raise UsageError(f"{where}: {prefix}{str(error)[:_MAX_CHARS]}") from error
 

@@ -2,9 +2,11 @@
 
 A table is a frozen dataclass derived from ``Options`` whose fields are made by ``option``: the
 default, what it means, its unit and what is allowed stand in one place. ``hrd config`` prints all
-of it; a value outside the limits is refused whoever makes it, a file, a flag or a test. Standard
-library only, since every command reads the configuration: attrs takes 20 ms to load here, and its
-validators would still need the unit, the meaning and the sentence from here.
+of it, and what a file or a flag sets is held to it; code may know better (``hrd bench`` is more
+patient than a daemon may be), unless the table says otherwise.
+
+Standard library only, since every command reads the configuration: attrs takes 20 ms to load
+here, and its validators would still need the unit, the meaning and the sentence from here.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class Option:
             return ", ".join(self.choices)
         if self.low is None or self.high is None:
             return ""
-        return f"{self.low:g} to {self.high:g}"
+        return f"{number(self.low)} to {number(self.high)}"
 
     def check(self, name: str, value: object) -> None:
         """Raise ``UsageError`` in one sentence if ``value`` is not allowed."""
@@ -48,7 +50,7 @@ class Option:
             return
         if not self.low <= value <= self.high:  # also refuses NaN
             raise UsageError(
-                f"{name} must be between {self.low:g} and {self.high:g}"
+                f"{name} must be between {number(self.low)} and {number(self.high)}"
                 f"{' ' + self.unit if self.unit else ''}, not {show(value)}"
             )
 
@@ -72,9 +74,10 @@ def table(kind: Any) -> Any:
 
 
 class Options:
-    """Base of every table of settings: checks the limits of its fields when it is made."""
+    """Base of every table of settings."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise ``UsageError``, naming the field, for a value that is not allowed."""
         for name, known in options_of(self).items():
             known.check(name, getattr(self, name))
 
@@ -87,6 +90,11 @@ def options_of(kind: Any) -> Mapping[str, Option]:
         if known is not None:
             found[item.name] = known
     return found
+
+
+def number(value: float) -> str:
+    """A limit as a person writes it."""
+    return f"{value:g}" if abs(value) < 1e5 else f"{value:.0f}"
 
 
 def show(value: object) -> str:

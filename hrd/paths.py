@@ -4,5 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hrd.errors import UsageError
+
 SYSTEM_CONFIG = Path("/etc/hrd/hrd.toml")
 """Read when no --config is given and the file exists."""
+
+
+def expand(path: str) -> Path:
+    """A path with ``~`` for the home directory. Raises ``UsageError`` where there is no home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"{path} begins with a home directory that is not known here: set HOME, or write the "
+            "path out"
+        ) from None

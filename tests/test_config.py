@@ -94,9 +94,9 @@ def test_every_setting_has_its_meaning_and_every_number_its_limits(name: str, ki
             assert known.low <= getattr(kind(), key) <= known.high
 
 
-def test_limits_hold_wherever_a_table_is_made() -> None:
+def test_limits_name_the_value_and_the_unit() -> None:
     with pytest.raises(UsageError, match="threads must be between 1 and 64, not 0"):
-        EngineConfig(threads=0)
+        EngineConfig(threads=0).check()
     with pytest.raises(UsageError, match="settle_s must be between 0 and 60 s, not NaN"):
         CaptureOptions(settle_s=float("nan"))
 

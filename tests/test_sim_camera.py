@@ -5,11 +5,13 @@ from typing import List, Optional
 import numpy as np
 import pytest
 
+from hrd.capture import simulated_options
 from hrd.capture.open import open_source
 from hrd.capture.options import CaptureOptions
 from hrd.capture.simulated import SimulatedConfig, SimulatedSource, parse_simulated
 from hrd.capture.source import SourceError
 from hrd.face.detect import MediaPipeDetector
+from hrd.sim import motion, pulse
 from hrd.types import Frame
 
 
@@ -143,6 +145,11 @@ def test_open_source_knows_it() -> None:
         assert len(list(source)) == 30
 
 
+def test_the_options_know_the_drawing_s_limits() -> None:
+    assert (simulated_options.MIN_BPM, simulated_options.MAX_BPM) == (pulse.MIN_BPM, pulse.MAX_BPM)
+    assert simulated_options.DIFFICULTIES == motion.DIFFICULTIES
+
+
 def test_every_key_is_read() -> None:
     config = parse_simulated(
         "sim:bpm=80,to=90,at=5,ramp=30,variability=0.5,seconds=20,seed=3,motion=typical,light=hard,"
@@ -180,7 +187,7 @@ def test_every_key_is_read() -> None:
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ("sim:bmp=72", r"no 'bmp'; it knows ac, at, bpm"),
+        ("sim:bmp=72", r"no 'bmp' \(did you mean bpm\?\); it knows ac, at, bpm"),
         ("sim:bpm=fast", r"bpm cannot be 'fast': a number of beats per minute from 35 to 220"),
         ("sim:bpm=300", r"bpm cannot be '300'.*35 to 220"),
         ("sim:bpm=nan", r"bpm cannot be 'nan'"),

@@ -23,7 +23,7 @@ from hrd.engine.process import WorkerFailure
 from hrd.engine.select import open_engine
 from hrd.engine.supervise import Level, SupervisedEngine
 from hrd.engine.tensorrt import TensorRtEngine, open_tensorrt
-from hrd.engine.worker import framing
+from hrd.errors import Kind
 from hrd.pipeline import Pipeline, PipelineConfig
 from hrd.pulse import PulseConfig
 from hrd.types import PulseChunk, RoiChunk, State
@@ -168,7 +168,7 @@ def test_it_waits_longer_and_longer_and_stops_for_what_is_absent() -> None:
         tries.append(time.monotonic())
         if len(tries) == 4:
             done.set()
-            raise WorkerFailure("no GPU any more", framing.ABSENT)
+            raise WorkerFailure("no GPU any more", Kind.ABSENT)
         raise WorkerFailure("not yet")
 
     best = Breakable()

@@ -31,6 +31,7 @@ from hrd.engine.tensorrt import (
     relative_difference,
 )
 from hrd.engine.worker import framing
+from hrd.errors import Kind
 from tests.gpu_help import FakeGpu, python36, script
 
 FRAMES = np.random.default_rng(0).standard_normal((130, 3, 36, 36)).astype(np.float32)
@@ -218,7 +219,7 @@ def test_an_interpreter_that_is_none(tmp_path: Path, program: str, said: str) ->
 def test_an_interpreter_that_is_not_there() -> None:
     with pytest.raises(WorkerFailure, match="cannot be started") as caught:
         worker("/nowhere/python3")
-    assert caught.value.kind == framing.ABSENT
+    assert caught.value.kind is Kind.ABSENT
 
 
 def test_requests_that_make_no_sense_are_answered(gpu: FakeGpu) -> None:
@@ -230,7 +231,7 @@ def test_requests_that_make_no_sense_are_answered(gpu: FakeGpu) -> None:
             child.ask(framing.RUN, {"frames": 1, "reset": True}, b"", framing.RESULT, 10.0, "")
         with pytest.raises(WorkerFailure, match="Magic tag mismatch") as caught:
             child.ask(framing.LOAD, {"chunk": 30}, b"nonsense", framing.LOADED, 10.0, "")
-        assert caught.value.kind == framing.ENGINE
+        assert caught.value.kind is Kind.ENGINE
         # and it still works
         assert child.ask(framing.PROBE, {}, b"", framing.DEVICE, 10.0, "").fields["name"]
     finally:
@@ -263,7 +264,7 @@ def test_without_tensorrt_or_a_gpu_it_is_absent_and_says_so(gpu: FakeGpu, tmp_pa
     for python, said in cases:
         with pytest.raises(WorkerFailure, match=said) as caught:
             open_tensorrt("student", TensorRtOptions(python, cache_dir=""))
-        assert caught.value.kind == framing.ABSENT
+        assert caught.value.kind is Kind.ABSENT
         (finding,) = diagnose(TensorRtOptions(python, cache_dir=""))
         assert not finding.ok
         assert finding.remedy
@@ -334,7 +335,7 @@ def test_a_build_that_runs_out_of_memory_or_crashes(gpu: FakeGpu, tmp_path: Path
     gpu.fault("build_memory")
     with pytest.raises(WorkerFailure, match="out of memory") as caught:
         open_tensorrt("student", options)
-    assert caught.value.kind == framing.MEMORY
+    assert caught.value.kind is Kind.MEMORY
     gpu.fault("build_crash")
     with pytest.raises(WorkerFailure, match="killed by SIGSEGV"):
         open_tensorrt("student", options)

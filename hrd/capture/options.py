@@ -45,7 +45,7 @@ class CaptureOptions(Options):
     )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        self.check()
         for name in ("width_px", "height_px"):
             if getattr(self, name) % 2:
                 raise UsageError(f"{name} must be even, not {getattr(self, name)}.")

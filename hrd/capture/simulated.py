@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from hrd.capture.source import FrameSource, SourceError, SourceInfo
+from hrd.capture.simulated_options import (
+    DARK,
+    FACE,
+    NO_FACE,
+    PHOTO,
+    WALL,
+    SimulatedConfig,
+    parse_simulated,
+)
+from hrd.capture.source import FrameSource, SourceInfo
 from hrd.sim.face import PULSE_OF_GROUP, Lighting, draw_face, light_face, sample_look
 from hrd.sim.lens import CodecConfig, Sensor, SensorConfig, encode
 from hrd.sim.light import Light, sample_light
 from hrd.sim.motion import (
-    DIFFICULTIES,
     HARD,
     STILL,
     TYPICAL,
@@ -22,153 +29,17 @@ from hrd.sim.motion import (
     sample_motion,
     sample_photo_motion,
 )
-from hrd.sim.pulse import MAX_BPM, MIN_BPM, Heart, HeartConfig, ramp, step
+from hrd.sim.pulse import Heart, HeartConfig, ramp, step
 from hrd.sim.scene import Background, FaceScene, PulseLook, sample_background
 from hrd.types import Frame
 
-logger = logging.getLogger(__name__)
+__all__ = ["FACE", "SimulatedConfig", "SimulatedSource", "parse_simulated"]
 
-FACE, PHOTO, WALL, DARK, NO_FACE = "face", "photo", "wall", "dark", "noface"
-KINDS = (FACE, PHOTO, WALL, DARK, NO_FACE)
+logger = logging.getLogger(__name__)
 
 _BANK = 8  # noisy copies of what does not move
 _BATCH = 8
-_MAX_SIDE_PX = 4096
 _REACH = {STILL: 0.82, TYPICAL: 0.88, HARD: 1.0}  # of the moving part, face widths
-
-
-@dataclass(frozen=True)
-class SimulatedConfig:
-    """What a simulated camera shows; every field but ``spec`` is a key of the spec.
-
-    ``bpm``: heart rate. ``to``, ``at``, ``ramp``: from ``at`` seconds on, the rate goes to ``to``
-    bpm, at once or with ``ramp`` bpm per minute. ``variability``: of the rate, relative to a
-    resting adult's. ``seconds``: length, None for no end. ``seed``: another face for another
-    seed. ``motion``: still, typical or hard; ``light`` likewise. ``skin``: group 1..6 after
-    Fitzpatrick, None for any. ``fps``, ``size``: of the camera. ``jitter``: standard deviation of
-    the time of a frame, in frame periods. ``drops``: share of frames that never arrive.
-    ``pulse``: whether the face has one. ``ac``: peak-to-peak over mean of the green channel where
-    skin shows the pulse best, in per cent; None for what the skin group has. ``kind``: face, photo
-    (a picture of a face: no pulse, no blinking), wall, dark (an unlit room) or noface (a room).
-    ``noise``: of the sensor, 1 for a decent webcam. ``quality``: of JPEG compression, 0 for none.
-    ``freeze``: seconds after which the picture stands still, None for never.
-    """
-
-    spec: str = "sim:"
-    bpm: float = 72.0
-    to: Optional[float] = None
-    at: float = 30.0
-    ramp: float = 0.0
-    variability: float = 1.0
-    seconds: Optional[float] = None
-    seed: int = 0
-    motion: str = STILL
-    light: str = STILL
-    skin: Optional[int] = None
-    fps: float = 30.0
-    size: Tuple[int, int] = (640, 480)
-    jitter: float = 0.0
-    drops: float = 0.0
-    pulse: bool = True
-    ac: Optional[float] = None
-    kind: str = FACE
-    noise: float = 1.0
-    quality: int = 0
-    freeze: Optional[float] = None
-
-
-def parse_simulated(spec: str) -> SimulatedConfig:
-    """Read ``sim:key=value,...``. Raises ``SourceError`` that names what cannot be meant."""
-    if not spec.startswith("sim:"):
-        raise SourceError(f"{spec!r} is no simulated camera: those begin with sim:")
-    values: Dict[str, object] = {}
-    for item in spec[len("sim:") :].split(","):
-        if not item.strip():
-            continue
-        key, separator, text = (part.strip() for part in item.partition("="))
-        if key not in _KEYS:
-            raise SourceError(
-                f"The simulated camera knows no {key!r}; it knows {', '.join(sorted(_KEYS))}."
-            )
-        if not separator:
-            raise SourceError(f"The simulated camera's {key} needs a value: {_KEYS[key].allowed}.")
-        try:
-            values[key] = _KEYS[key].read(text)
-        except ValueError:
-            raise SourceError(
-                f"The simulated camera's {key} cannot be {text!r}: {_KEYS[key].allowed}."
-            ) from None
-    return SimulatedConfig(spec=spec, **values)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class _Key:
-    allowed: str
-    read: Callable[[str], object]
-
-
-def _number(low: float, high: float, unit: str) -> _Key:
-    def read(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high:
-            raise ValueError(text)
-        return value
-
-    return _Key(f"a number of {unit} from {low:g} to {high:g}", read)
-
-
-def _whole(low: int, high: int) -> _Key:
-    def read(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise ValueError(text)
-        return value
-
-    return _Key(f"a whole number from {low} to {high}", read)
-
-
-def _choice(options: Tuple[str, ...]) -> _Key:
-    def read(text: str) -> str:
-        if text not in options:
-            raise ValueError(text)
-        return text
-
-    return _Key("one of " + ", ".join(options), read)
-
-
-def _read_size(text: str) -> Tuple[int, int]:
-    width, height = (int(part) for part in text.lower().split("x"))
-    if not (64 <= width <= _MAX_SIDE_PX and 64 <= height <= _MAX_SIDE_PX):
-        raise ValueError(text)
-    if width % 2 or height % 2:
-        raise ValueError(text)
-    return width, height
-
-
-_SWITCH = {"on": True, "off": False}
-
-_KEYS: Dict[str, _Key] = {
-    "bpm": _number(MIN_BPM, MAX_BPM, "beats per minute"),
-    "to": _number(MIN_BPM, MAX_BPM, "beats per minute"),
-    "at": _number(0.0, 1e6, "seconds"),
-    "ramp": _number(0.0, 1000.0, "bpm per minute"),
-    "variability": _number(0.0, 3.0, "times a resting adult's"),
-    "seconds": _number(0.1, 1e6, "seconds"),
-    "seed": _whole(0, 2**31 - 1),
-    "motion": _choice(DIFFICULTIES),
-    "light": _choice(DIFFICULTIES),
-    "skin": _whole(1, 6),
-    "fps": _number(1.0, 240.0, "frames per second"),
-    "size": _Key(f"WIDTHxHEIGHT, even, 64 to {_MAX_SIDE_PX}, such as 640x480", _read_size),
-    "jitter": _number(0.0, 0.4, "frame periods"),
-    "drops": _number(0.0, 0.9, "the frames"),
-    "pulse": _Key("on or off", lambda text: _SWITCH[_choice(("on", "off")).read(text)]),  # type: ignore[index]
-    "ac": _number(0.0, 5.0, "per cent"),
-    "kind": _choice(KINDS),
-    "noise": _number(0.0, 20.0, "times a decent webcam's"),
-    "quality": _whole(0, 100),
-    "freeze": _number(0.0, 1e6, "seconds"),
-}
 
 
 class SimulatedSource(FrameSource):

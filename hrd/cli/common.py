@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Dict
+from typing import TYPE_CHECKING, Any, Dict
 
-from hrd.config import (
-    COMMAND_LINE,
-    LEVELS,
-    Config,
-    config_path,
-    load_config,
-    override,
-    read_table,
-)
-from hrd.config_text import origins_of
-from hrd.engine.options import CHOICES
-from hrd.face.options import DETECTORS
+from hrd.choices import DETECTORS, ENGINES, LEVELS
+
+if TYPE_CHECKING:  # loaded by the commands that read it, when they run
+    from hrd.config import Config
 
 _FLAGS = {
     "engine.name": "engine",
@@ -59,7 +51,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """--engine, --model and --detector: wherever frames are read."""
     parser.add_argument(
         "--engine",
-        choices=CHOICES,
+        choices=ENGINES,
         help="what computes the pulse signal (default: auto, the best that works here)",
     )
     parser.add_argument(
@@ -76,11 +68,16 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 def effective_config(args: argparse.Namespace) -> Config:
     """File and flags together; ``UsageError`` if they are invalid."""
+    from hrd.config import load_config, override
+
     return override(load_config(args.config), _flags(args))
 
 
 def origins(args: argparse.Namespace) -> Dict[str, str]:
     """Where the value of each key came from that is not the default's: file or command line."""
+    from hrd.config import COMMAND_LINE, config_path, read_table
+    from hrd.config_text import origins_of
+
     found: Dict[str, str] = {}
     path = config_path(args.config)
     if path is not None:

@@ -11,7 +11,6 @@ from hrd.cli.common import (
     effective_config,
     origins,
 )
-from hrd.config_text import explained, to_toml
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -35,6 +34,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it."""
+    from hrd.config_text import explained, to_toml
+
     config = effective_config(args)
     print(to_toml(config) if args.bare else explained(config, origins(args)), end="")
     return 0

@@ -9,6 +9,7 @@ import sys
 from hrd.cli.common import (
     add_config_options,
     add_engine_options,
+    add_source_option,
     effective_config,
     set_up_logging,
 )
@@ -25,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ),
     )
     parser.add_argument("--json", action="store_true", help="a list of findings as JSON")
-    parser.add_argument("--source", metavar="SOURCE", help="as for hrd run")
+    add_source_option(parser)
     parser.add_argument("--socket", metavar="PATH", help="as for hrd run")
     add_engine_options(parser)
     add_config_options(parser)

@@ -1,83 +1,95 @@
-"""The ``hrd`` command: one module per subcommand, heavy imports only in the one that runs."""
+"""The ``hrd`` command: one module per subcommand, each loaded when it is asked for."""
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import os
 import sys
 from typing import List, Optional
 
 from hrd import __version__
-from hrd.cli import (
-    bench,
-    build_engine,
-    config,
-    doctor,
-    eval,
-    export,
-    measure,
-    run,
-    service,
-    simulate,
-    train,
-    watch,
-)
-from hrd.errors import HrdError, UsageError
+from hrd.cli.parser import Parser, first_word
+from hrd.cli.streams import OutputError, give_up_output, prepare
+from hrd.errors import HrdError, Kind
 
-_COMMANDS = (
-    run,
-    watch,
-    measure,
-    bench,
-    doctor,
-    config,
-    service,
-    build_engine,
-    simulate,
-    train,
-    export,
-    eval,
+COMMANDS = (
+    "run",
+    "watch",
+    "measure",
+    "bench",
+    "doctor",
+    "config",
+    "service",
+    "build-engine",
+    "simulate",
+    "train",
+    "export",
+    "eval",
+    "help",
+    "completion",
 )
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    parser = argparse.ArgumentParser(
+def build_parser(command: Optional[str] = None) -> Parser:
+    """The whole command line, or only what is needed to read one command's."""
+    parser = Parser(
         prog="hrd",
         description=(
             "A real-time heart-rate daemon: a camera sees a face, a small network reads the pulse "
             "in its skin, and a UNIX socket offers the bpm, or says why there is none."
         ),
-        epilog="Start with: hrd doctor; hrd run; and in another terminal hrd watch.",
+        epilog=(
+            "Start with: hrd doctor; hrd run; and in another terminal hrd watch. "
+            "hrd help tells about more than commands."
+        ),
     )
     parser.add_argument("--version", action="version", version=f"hrd {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add_parser(subparsers)
+    for name in COMMANDS if command is None else (command,):
+        module = importlib.import_module(f"hrd.cli.{name.replace('-', '_')}")
+        module.add_parser(subparsers)
     return parser
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Exit codes: 0 done, 1 a failure said in one sentence on stderr, 2 bad usage."""
-    parser = build_parser()
+    prepare()
+    try:
+        try:
+            return _run(sys.argv[1:] if argv is None else argv)
+        finally:
+            if sys.exc_info()[0] is not BrokenPipeError:
+                sys.stdout.flush()
+    except OutputError as error:
+        give_up_output()
+        print(f"hrd: {error}", file=sys.stderr)
+        return 1
+    except HrdError as error:
+        print(f"hrd: {error}", file=sys.stderr)
+        return 2 if error.kind is Kind.USAGE else 1
+    except ImportError as error:
+        from hrd.missing import sentence
+
+        print(f"hrd: {sentence(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read our output has gone
+        give_up_output()
+        return 0
+
+
+def _run(argv: List[str]) -> int:
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what could come next
+        from hrd.cli.completion import complete
+
+        complete(build_parser())
+    parser = build_parser(first_word(argv, COMMANDS))
     args = parser.parse_args(argv)
     if not hasattr(args, "run"):
         parser.print_help()
         return 2
-    try:
-        return int(args.run(args))
-    except UsageError as error:
-        print(f"hrd: {error}", file=sys.stderr)
-        return 2
-    except HrdError as error:
-        print(f"hrd: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # whoever read our output has gone; keep Python from complaining once more at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return int(args.run(args))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ import sys
 from hrd.cli.common import (
     add_config_options,
     add_engine_options,
+    add_source_option,
     effective_config,
     set_up_logging,
 )
+from hrd.cli.parser import Parser
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -21,20 +23,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "run",
         help="the daemon: camera in, readings out on a UNIX socket",
         description=(
-            "Reads a camera and offers heart-rate readings on a UNIX socket, until SIGTERM or "
+            "Reads a camera and offers heart-rate readings on a UNIX socket, until SIGTERM or\n"
             "Ctrl-C (or the end of a video file). See them with: hrd watch."
         ),
-        epilog="example without a camera: hrd run --source sim:bpm=72 --socket /tmp/hrd.sock",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--source",
-        metavar="SOURCE",
-        help=(
-            "/dev/video0, csi://0, rtsp://..., a video file (played at its own speed), "
-            "sim:bpm=72 (simulated camera), or auto (default): the first camera, else the "
-            "simulated one"
-        ),
-    )
+    if isinstance(parser, Parser):
+        parser.late_epilog = _epilog
+    add_source_option(parser)
     parser.add_argument("--loop", action="store_true", help="play a video file again and again")
     parser.add_argument(
         "--socket", metavar="PATH", help="where to listen (default: /run/hrd/hrd.sock)"
@@ -50,6 +46,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_engine_options(parser)
     add_config_options(parser)
     parser.set_defaults(run=run)
+
+
+def _epilog() -> str:
+    from hrd.cli.help import sources_text
+
+    return (
+        "example without a camera: hrd run --source sim:bpm=72 --socket /tmp/hrd.sock\n\n"
+        f"what --source takes:\n{sources_text()}"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from hrd.config import Config
 from hrd.doctor import camera, machine, service, software
 from hrd.doctor.finding import Finding, Verdict
 from hrd.errors import HrdError
+from hrd.missing import explain
 
 __all__ = ["Finding", "Verdict", "examine"]
 
@@ -41,5 +42,8 @@ def examine(config: Config) -> Iterator[Finding]:
             yield from check(config)
         except HrdError as error:
             yield Finding(topic, Verdict.FAIL, str(error))
+        except ImportError as error:
+            what, remedy = explain(error)
+            yield Finding(topic, Verdict.FAIL, what, remedy)
         except Exception as error:  # a check that breaks must not hide the ones after it
             yield Finding(topic, Verdict.FAIL, f"cannot be checked: {error!r}")

@@ -7,8 +7,6 @@ import importlib.metadata
 import sys
 from typing import List, Optional, Tuple
 
-import numpy as np
-
 from hrd import __version__
 from hrd.config import Config
 from hrd.doctor.finding import Finding, Verdict
@@ -39,7 +37,7 @@ def packages(config: Config) -> List[Finding]:
                 "pip install --force-reinstall --no-deps hrd",
             )
         )
-    numpy = np.__version__
+    numpy = version("numpy") or "0"
     if int(numpy.split(".")[0]) >= 2:
         complaints.append((f"numpy {numpy}: MediaPipe needs one below 2", "pip install 'numpy<2'"))
     mediapipe, protobuf = version("mediapipe"), version("protobuf")
@@ -96,6 +94,8 @@ def opencv(config: Config) -> List[Finding]:
 
 
 def face(config: Config) -> List[Finding]:
+    import numpy as np
+
     from hrd.face.detect import open_detector
 
     detector = open_detector(config.face.detector)
@@ -143,6 +143,8 @@ def models(config: Config) -> List[Finding]:
 
 
 def engine(config: Config) -> List[Finding]:
+    import numpy as np
+
     from hrd.engine.select import open_engine
     from hrd.types import CROP_PX, MODEL_FS_HZ, RoiChunk
 

@@ -22,6 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
+from hrd.errors import UsageError
+from hrd.paths import expand
+
 logger = logging.getLogger(__name__)
 
 _MAGIC = b"HRD-TENSORRT-1\n"
@@ -67,7 +70,11 @@ class EngineCache:
     without. ``folder`` empty: there is no cache."""
 
     def __init__(self, folder: str) -> None:
-        self._folder: Optional[Path] = Path(folder).expanduser() if folder else None
+        self._folder: Optional[Path] = None
+        try:
+            self._folder = expand(folder) if folder else None
+        except UsageError as error:
+            logger.warning("TensorRT engines are not kept: %s", error)
 
     def path(self, key: CacheKey, kind: str = "engine") -> Optional[Path]:
         """Where the file of a key is or would be."""

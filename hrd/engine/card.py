@@ -9,6 +9,7 @@ from typing import Any, Dict, Mapping, Tuple
 
 from hrd import normalise
 from hrd.engine.base import EngineError
+from hrd.paths import expand
 from hrd.types import CROP_PX, MODEL_FS_HZ
 
 CONTRACT = "1"
@@ -26,7 +27,7 @@ def models_dir() -> Path:
 
 def model_path(model: str) -> Path:
     """``student``, ``teacher`` or a path -> the ONNX file. Raises ``EngineError`` if absent."""
-    path = models_dir() / f"{model}.onnx" if model in NAMES else Path(model).expanduser()
+    path = models_dir() / f"{model}.onnx" if model in NAMES else expand(model)
     if not path.exists():
         raise EngineError(
             f"there is no model at {path}; use --model student, teacher or the path of a file "

@@ -13,6 +13,7 @@ from typing import List, Optional
 
 from hrd.engine.process import WorkerFailure, WorkerProcess
 from hrd.engine.worker import framing
+from hrd.errors import Kind
 
 _CUDA_S = 60.0
 _NO_MODULE = "No module named 'tensorrt'"
@@ -60,7 +61,7 @@ def probe(worker: WorkerProcess) -> Device:
     if worker.tensorrt is None:
         raise WorkerFailure(
             f"{worker.python} (Python {worker.python_version}) has no tensorrt: {worker.missing}",
-            framing.ABSENT,
+            Kind.ABSENT,
         )
     try:
         reply = worker.ask(framing.PROBE, {}, b"", framing.DEVICE, _CUDA_S, "starting CUDA")
@@ -114,8 +115,8 @@ def find_worker(python: str = "auto", stop: Optional[threading.Event] = None) ->
             f"no Python here has tensorrt (tried: {', '.join(without) or 'none'}); on a Jetson "
             "install it with sudo apt-get install python3-libnvinfer, elsewhere name the Python "
             "that has it as engine.tensorrt.python, or use --engine auto",
-            framing.ABSENT,
+            Kind.ABSENT,
         )
-    lasting = all(failure.kind == framing.ABSENT for failure in failures)
-    kind = framing.ABSENT if lasting else framing.FAILED
+    lasting = all(failure.kind == Kind.ABSENT for failure in failures)
+    kind = Kind.ABSENT if lasting else Kind.FAILED
     raise WorkerFailure("; ".join(str(failure) for failure in failures), kind)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from hrd.options import Options, option
 
-CHOICES = ("auto", "tensorrt", "onnx", "pos")
-
 DEFAULT_CACHE_DIR = "/var/cache/hrd"
 
 PRECISIONS = ("auto", "fp16", "fp32")

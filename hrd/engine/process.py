@@ -21,6 +21,7 @@ from typing import IO, Any, Callable, Deque, Dict, Optional
 
 from hrd.engine.base import EngineError
 from hrd.engine.worker import framing
+from hrd.errors import Kind
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +38,7 @@ OnProgress = Callable[[float, str], None]
 
 
 class WorkerFailure(EngineError):
-    """``kind``: one of ``framing``'s (absent, memory, engine, failed)."""
-
-    def __init__(self, message: str, kind: str = framing.FAILED) -> None:
-        super().__init__(message)
-        self.kind = kind
+    """A worker that cannot be started, has failed, or says that it cannot do what is asked."""
 
 
 class WorkerProcess:
@@ -71,7 +68,7 @@ class WorkerProcess:
             )
         except OSError as error:
             raise WorkerFailure(
-                f"{python} cannot be started ({error.strerror})", framing.ABSENT
+                f"{python} cannot be started ({error.strerror})", Kind.ABSENT
             ) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -158,7 +155,7 @@ class WorkerProcess:
                         elif message.kind == framing.ERROR:
                             raise WorkerFailure(
                                 str(message.fields.get("message", "it does not say why")),
-                                str(message.fields.get("kind", framing.FAILED)),
+                                _kind(message.fields.get("kind")),
                             )
                         elif message.kind == expect:
                             return message
@@ -240,6 +237,14 @@ class WorkerProcess:
                 pipe.close()
         except OSError:
             pass
+
+
+def _kind(said: object) -> Kind:
+    """A kind as the worker writes it."""
+    try:
+        return Kind(said)
+    except ValueError:  # a newer worker's
+        return Kind.FAILED
 
 
 def _listen(pipe: IO[bytes], said: Deque[str]) -> None:

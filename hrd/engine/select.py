@@ -6,11 +6,13 @@ import logging
 import threading
 from typing import Dict, Optional, Set
 
+from hrd.choices import ENGINES as CHOICES
 from hrd.engine.base import Engine, EngineError
 from hrd.engine.card import NAMES
 from hrd.engine.interpreters import gpu_in_sight
-from hrd.engine.options import CHOICES, TensorRtOptions
+from hrd.engine.options import TensorRtOptions
 from hrd.engine.supervise import Level, SupervisedEngine
+from hrd.errors import Kind
 
 __all__ = ["CHOICES", "Selection", "open_engine"]
 
@@ -107,7 +109,7 @@ class _Opening:
             except EngineError as error:
                 last_error = error
                 self._failures[level] = str(error)
-                if level == TENSORRT and getattr(error, "kind", "absent") != "absent":
+                if level == TENSORRT and error.kind is not Kind.ABSENT:
                     self._retry.add(level)
                 if level == ONNX_CPU and self._model not in NAMES:
                     raise  # a model that the user named is to be used or complained about

@@ -18,6 +18,7 @@ import numpy as np
 
 from hrd.engine.base import Engine, EngineError
 from hrd.engine.network import NetworkEngine
+from hrd.errors import Kind
 from hrd.normalise import NormaliserState, normalise
 from hrd.types import PulseChunk, RoiChunk
 
@@ -279,7 +280,7 @@ class SupervisedEngine(Engine):
                     logger.info(
                         "engine: %s does not work yet: %s", self._levels[level].label, error
                     )
-                    if getattr(error, "kind", "") == "absent":
+                    if error.kind is Kind.ABSENT:
                         self._retry.discard(level)
                     continue
                 with self._lock:

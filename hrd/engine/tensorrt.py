@@ -25,6 +25,7 @@ from hrd.engine.onnx import OnnxEngine
 from hrd.engine.options import TensorRtOptions
 from hrd.engine.process import OnProgress, WorkerFailure, WorkerProcess
 from hrd.engine.worker import framing
+from hrd.errors import Kind
 from hrd.types import CROP_PX
 
 logger = logging.getLogger(__name__)
@@ -39,11 +40,13 @@ _PARITY_CHUNKS = (1.0, 0.25, 1.0, 1.0, 0.04)  # of the usual chunk, in turn
 class NotBuiltError(EngineError):
     """No engine is in the cache, and it was not the time to build one."""
 
+    kind = Kind.ABSENT
+
 
 class InexactError(EngineError):
     """TensorRT computes something else than ONNX Runtime; building again would not change that."""
 
-    kind = framing.ABSENT
+    kind = Kind.ABSENT
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,10 @@ def open_tensorrt(
     if the model can't be read or the result differs too much from ONNX Runtime's.
     """
     options = options or TensorRtOptions()
-    reference = OnnxEngine(model)
+    try:
+        reference = OnnxEngine(model)
+    except EngineError as error:  # the model's fault, which trying again would not mend
+        raise EngineError(str(error), Kind.ABSENT) from error
     content = model_path(model).read_bytes()
     found = find_worker(options.python, stop)
     worker, device = found.worker, found.device
@@ -139,7 +145,7 @@ def open_tensorrt(
             try:
                 return opening.load(worker, stored.payload, precision, build_s, why)
             except WorkerFailure as error:
-                if error.kind == framing.MEMORY or (stop is not None and stop.is_set()):
+                if error.kind == Kind.MEMORY or (stop is not None and stop.is_set()):
                     raise
                 # the file may be what ends the worker: it gets no second chance
                 logger.warning("the cached TensorRT engine cannot be used (%s)", error)

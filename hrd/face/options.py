@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from hrd.options import Options, option
 
-DETECTORS = ("auto", "mediapipe", "opencv")
-
 
 @dataclass(frozen=True)
 class TrackerConfig(Options):
