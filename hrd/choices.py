@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-DETECTORS = ("auto", "mediapipe", "opencv")
+DETECTORS = ("auto", "blazeface", "mediapipe", "opencv")
 ENGINES = ("auto", "tensorrt", "onnx", "pos")
 LEVELS = ("debug", "info", "warning", "error")

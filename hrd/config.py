@@ -62,7 +62,9 @@ class FaceConfig(Options):
     """How the face is found and followed."""
 
     detector: str = option(
-        "auto", "What finds the face; auto: MediaPipe if it can be had.", choices=DETECTORS
+        "auto",
+        "What finds the face; auto: BlazeFace where ONNX Runtime is, else OpenCV's cascade.",
+        choices=DETECTORS,
     )
     tracker: TrackerConfig = table(TrackerConfig)
 

@@ -19,3 +19,10 @@ def expand(path: str) -> Path:
             f"{path} begins with a home directory that is not known here: set HOME, or write the "
             "path out"
         ) from None
+
+
+def models_dir() -> Path:
+    """The folder of the models that come with hrd: in the wheel, or in the checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "models"
+    return inside if inside.is_dir() else package.parent / "models"

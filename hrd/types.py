@@ -55,13 +55,62 @@ class Reason(str, enum.Enum):
     FILLING_WINDOW = "FILLING_WINDOW"
 
 
+class Packing(str, enum.Enum):
+    """How the pixels of a Frame lie in memory."""
+
+    RGB = "rgb"
+    """(H, W, 3): red, green, blue."""
+    YUYV = "yuyv"
+    """(H, W, 2): luma, and blue and red chroma in turns, as USB cameras deliver it."""
+    PLANAR = "planar"
+    """(N,): a plane of luma, then one of blue and one of red chroma, as decoders deliver it."""
+    UNSEEN = "unseen"
+    """(0,): nobody was going to look at this picture, so it was not decoded."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the array of a Frame stands for. ``width_px`` x ``height_px`` is the camera's picture.
+
+    ``reduced``: 2, 4 or 8 where the array holds each so many pixels of it as one (RGB only).
+    ``chroma``: luma pixels to one of chroma, across and down. ``full_range``, ``bt709``: which
+    colours the values stand for (ITU-R BT.601 and BT.709, limited or full range).
+    """
+
+    packing: Packing
+    width_px: int
+    height_px: int
+    reduced: int = 1
+    chroma: Tuple[int, int] = (2, 2)
+    full_range: bool = False
+    bt709: bool = False
+
+
 @dataclass(frozen=True)
 class Frame:
-    """One camera frame. ``image``: (H, W, 3) uint8 RGB. ``time_s``: capture time or PTS."""
+    """One camera frame. ``image``: (H, W, 3) uint8 RGB, or what ``layout`` says (uint8 always).
+
+    ``time_s``: capture time or PTS. ``earlier_s``: the times of frames since the one before that
+    were counted and not looked at.
+    """
 
     image: np.ndarray
     time_s: float
     index: int
+    layout: Optional[Layout] = None
+    earlier_s: Tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What the face stage needs of the frames to come; a source saves the rest where it can.
+
+    ``reduced``: 1, 2, 4 or 8: pictures may be that much smaller across and down.
+    ``every_s``: only a picture this often need be decoded; the others are counted.
+    """
+
+    reduced: int = 1
+    every_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -194,11 +194,9 @@ import hrd.cli.main, hrd.pipeline, hrd.service.daemon, hrd.measure, hrd.bench.li
 import hrd.engine.onnx, hrd.engine.pos, hrd.capture.video, hrd.capture.simulated, hrd.simulate
 bad = {"torch", "matplotlib", "mediapipe", "onnxruntime", "h5py"} & set(sys.modules)
 bad |= {name for name in sys.modules if name.startswith("hrd.train")}
-from hrd.face.detect import MediaPipeDetector
-MediaPipeDetector().close()
-bad |= {"torch", "matplotlib"} & set(sys.modules)
-import matplotlib.pyplot
-matplotlib.pyplot.figure  # the real one, for whoever wants it
+from hrd.face.blazeface import BlazeFaceDetector
+BlazeFaceDetector().close()
+bad |= {"torch", "matplotlib", "mediapipe"} & set(sys.modules)
 sys.exit(f"the runtime imports {bad}" if bad else 0)
 """
 

@@ -12,7 +12,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from hrd.face.detect import quiet_stderr
+from hrd.face.mediapipe_graph import quiet_stderr
 from hrd.journal import (
     JournalHandler,
     PrefixFormatter,

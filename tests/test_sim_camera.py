@@ -10,7 +10,7 @@ from hrd.capture.open import open_source
 from hrd.capture.options import CaptureOptions
 from hrd.capture.simulated import SimulatedConfig, SimulatedSource, parse_simulated
 from hrd.capture.source import SourceError
-from hrd.face.detect import MediaPipeDetector
+from hrd.face.blazeface import BlazeFaceDetector
 from hrd.sim import motion, pulse
 from hrd.types import Frame
 
@@ -124,7 +124,7 @@ def test_the_picture_freezes() -> None:
 
 
 def test_the_detector_sees_faces_only_where_there_are_any() -> None:
-    detector = MediaPipeDetector()
+    detector = BlazeFaceDetector()
     counts = {}
     for kind in ("face", "photo", "wall", "dark", "noface"):
         counts[kind] = sum(

@@ -5,7 +5,7 @@ from typing import List, Tuple
 import numpy as np
 import pytest
 
-from hrd.face.detect import MediaPipeDetector
+from hrd.face.blazeface import BlazeFaceDetector
 from hrd.sim.face import (
     PULSE_OF_GROUP,
     SKIN_RGB,
@@ -44,8 +44,8 @@ def portrait(seed: int) -> Tuple[np.ndarray, FaceLayers]:
 
 
 @pytest.mark.slow
-def test_mediapipe_finds_them_where_the_generator_puts_its_boxes() -> None:
-    detector = MediaPipeDetector()
+def test_blazeface_finds_them_where_the_generator_puts_its_boxes() -> None:
+    detector = BlazeFaceDetector()
     found: List[Tuple[float, float, float]] = []
     for seed in range(60):
         picture, layers = portrait(seed)

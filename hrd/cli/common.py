@@ -62,7 +62,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector",
         choices=DETECTORS,
-        help="what finds the face (default: auto, MediaPipe if it can be had)",
+        help="what finds the face (default: auto, BlazeFace where ONNX Runtime is)",
     )
 
 

@@ -97,7 +97,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--detector",
-        choices=("auto", "mediapipe", "opencv"),
+        choices=("auto", "blazeface", "mediapipe", "opencv"),
         help="what finds the faces of real video (default: auto)",
     )
     parser.add_argument(

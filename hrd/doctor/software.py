@@ -14,14 +14,14 @@ from hrd.doctor.finding import Finding, Verdict
 
 def python(config: Config) -> List[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    if (3, 8) <= sys.version_info[:2] <= (3, 11):
+    if (3, 8) <= sys.version_info[:2] <= (3, 13):
         return [Finding("python", Verdict.OK, f"Python {version}")]
     return [
         Finding(
             "python",
             Verdict.WARN,
-            f"Python {version}: MediaPipe has wheels for 3.8 to 3.11 only",
-            "make the environment with python3.8 ... python3.11",
+            f"Python {version}: hrd is tested with 3.8 to 3.13",
+            "make the environment with one of python3.8 ... python3.13",
         )
     ]
 
@@ -38,9 +38,9 @@ def packages(config: Config) -> List[Finding]:
             )
         )
     numpy = version("numpy") or "0"
-    if int(numpy.split(".")[0]) >= 2:
-        complaints.append((f"numpy {numpy}: MediaPipe needs one below 2", "pip install 'numpy<2'"))
     mediapipe, protobuf = version("mediapipe"), version("protobuf")
+    if mediapipe == "0.10.9" and int(numpy.split(".")[0]) >= 2:
+        complaints.append((f"numpy {numpy}: MediaPipe needs one below 2", "pip install 'numpy<2'"))
     if mediapipe == "0.10.9" and protobuf is not None and int(protobuf.split(".")[0]) >= 4:
         complaints.append(
             (f"protobuf {protobuf}: MediaPipe 0.10.9 needs one below 4", "pip install 'protobuf<4'")
@@ -56,7 +56,7 @@ def packages(config: Config) -> List[Finding]:
         complaints.append(("metrics are on, prometheus_client is missing", _METRICS))
     if complaints:
         return [Finding("packages", Verdict.WARN, *complaint) for complaint in complaints]
-    names = ("numpy", "scipy", "mediapipe", "onnxruntime", "av")
+    names = ("numpy", "onnxruntime", "av", "simplejpeg", "mediapipe", "scipy")
     known = [f"{name} {found}" for name in names for found in [version(name)] if found]
     return [Finding("packages", Verdict.OK, f"hrd {__version__}, {', '.join(known)}")]
 
@@ -87,7 +87,7 @@ def opencv(config: Config) -> List[Finding]:
                 "opencv",
                 Verdict.WARN,
                 f"{len(found)} OpenCV packages overwrite each other: {', '.join(found)}",
-                "pip uninstall all of them, then pip install opencv-contrib-python==4.11.0.86",
+                "pip uninstall all of them, then pip install opencv-python-headless==4.11.0.86",
             )
         ]
     return [Finding("opencv", Verdict.OK, found[0] if found else "OpenCV from the system")]
@@ -103,13 +103,13 @@ def face(config: Config) -> List[Finding]:
         detector.detect(np.zeros((240, 320, 3), np.uint8))
     finally:
         detector.close()
-    if detector.name != "mediapipe" and config.face.detector == "auto":
+    if detector.name == "opencv" and config.face.detector == "auto":
         return [
             Finding(
                 "face",
                 Verdict.WARN,
-                "MediaPipe cannot be loaded; OpenCV's slower detector stands in",
-                "pip install mediapipe==0.10.9",
+                "the face network cannot run; OpenCV's slower detector stands in",
+                "pip install onnxruntime",
             )
         ]
     return [Finding("face", Verdict.OK, f"detector {detector.name}")]
@@ -119,7 +119,7 @@ def models(config: Config) -> List[Finding]:
     from hrd.engine.card import NAMES, models_dir, read_card
 
     findings = []
-    for name in NAMES:
+    for name in (*NAMES, "face"):
         path = models_dir() / f"{name}.onnx"
         if not path.is_file():
             findings.append(Finding("models", Verdict.WARN, f"{path} is missing", "reinstall hrd"))

@@ -9,20 +9,13 @@ from typing import Any, Dict, Mapping, Tuple
 
 from hrd import normalise
 from hrd.engine.base import EngineError
-from hrd.paths import expand
+from hrd.paths import expand, models_dir
 from hrd.types import CROP_PX, MODEL_FS_HZ
 
 CONTRACT = "1"
 """Version of what an exported model takes and gives (models/README.md)."""
 
 NAMES = ("student", "teacher")
-
-
-def models_dir() -> Path:
-    """The folder of the models that come with hrd: in the wheel, or in the checkout."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "models"
-    return inside if inside.is_dir() else package.parent / "models"
 
 
 def model_path(model: str) -> Path:
