@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, Mapping, Optional
 from hrd.errors import HrdError
 
 if TYPE_CHECKING:  # hrd.types imports numpy, which a client can do without
+    from hrd.status import Status
     from hrd.types import Reading
 
 PROTO = "1.0"
@@ -103,14 +104,10 @@ def ppg_message(wall_time_s: float, fs_hz: float, bvp: Iterable[float], **extra:
     return message
 
 
-def status_message(status: Mapping[str, object], wall_time_s: float) -> Message:
-    """What the daemon knows of itself. ``status``: the fields that the schema's STATUS lists
-    (engine, model, camera, fps, jitter_ms, drops, queues, memory, uptime_s, clients), and any
-    others; unknown ones are left out or None."""
-    message: Message = {"class": "STATUS", "time": round(float(wall_time_s), 3)}
-    message.update(status)
-    message["class"] = "STATUS"
-    return message
+def status_message(status: Status, wall_time_s: float) -> Message:
+    """What the daemon knows of itself; what it does not know is None here and left out of the
+    line."""
+    return {"class": "STATUS", "time": round(float(wall_time_s), 3), **status.fields()}
 
 
 def error_message(message: str) -> Message:

@@ -7,7 +7,6 @@ calibration all push their faces through this one class. A second face is a seco
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
@@ -34,8 +33,6 @@ from hrd.types import (
     State,
 )
 from hrd.window import SlidingWindow
-
-logger = logging.getLogger(__name__)
 
 STAGES = ("quality", "window", "engine", "reference", "estimate")
 """Names under which the stage's work is timed, in order."""
@@ -252,14 +249,5 @@ class PulseStage:
         return Reading(time_s=time_s, state=state, reason=reason, snr_db=snr_db, fps=self._fps())
 
     def _say(self, reading: Reading) -> Reading:
-        last = self._last_reading
-        if last is None or (last.state, last.reason) != (reading.state, reading.reason):
-            why = reading.reason.value if reading.reason else ""
-            logger.info(
-                "%s%s",
-                reading.state.value,
-                f": {why}" if why else "",
-                extra={"fields": {"HRD_STATE": reading.state.value, "HRD_REASON": why}},
-            )
         self._last_reading = reading
         return reading

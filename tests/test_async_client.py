@@ -12,6 +12,7 @@ import pytest
 from hrd import AsyncClient, Client, ClientError
 from hrd.client import NoDaemonError
 from hrd.service.server import SocketServer
+from hrd.status import Status
 from tests.socket_help import PATIENCE_S, hr, no_hr, ppg, short_directory
 
 
@@ -35,7 +36,7 @@ def test_its_words_are_the_other_clients() -> None:
 
 def test_readings_poll_status_and_waveform(path: str) -> None:
     async def test() -> None:
-        with SocketServer(path, "1.2.3", lambda: {"uptime_s": 4.0}) as server:
+        with SocketServer(path, "1.2.3", lambda: Status(uptime_s=4.0)) as server:
             server.publish(no_hr(1))
             async with AsyncClient(path) as client:
                 assert client.release == "1.2.3"
@@ -50,7 +51,7 @@ def test_readings_poll_status_and_waveform(path: str) -> None:
                     "VERSION",
                     "HR",
                 ]
-                while server.stats()["requests"] < 5:  # 2 of poll, 2 of status, then WATCH
+                while server.stats().requests < 5:  # 2 of poll, 2 of status, then WATCH
                     await asyncio.sleep(0)
                 server.publish(ppg(3))
                 assert await messages.__anext__() == ppg(3)

@@ -190,7 +190,7 @@ def test_help_of_every_command(capsys) -> None:
 
 _LOADED = """
 import sys
-import hrd.cli.main, hrd.pipeline, hrd.service.daemon, hrd.measure, hrd.bench.live, hrd.doctor
+import hrd.cli.main, hrd.pipeline, hrd.service.serve, hrd.measure, hrd.bench.live, hrd.doctor
 import hrd.engine.onnx, hrd.engine.pos, hrd.capture.video, hrd.capture.simulated, hrd.simulate
 bad = {"torch", "matplotlib", "mediapipe", "onnxruntime", "h5py"} & set(sys.modules)
 bad |= {name for name in sys.modules if name.startswith("hrd.train")}

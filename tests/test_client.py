@@ -20,6 +20,7 @@ from hrd import Client, ClientError, HeartRate, protocol
 from hrd.client import NoDaemonError
 from hrd.errors import HrdError
 from hrd.service.server import SocketServer
+from hrd.status import Status
 from tests.socket_help import (
     PATIENCE_S,
     RawClient,
@@ -42,7 +43,7 @@ def path() -> Iterator[str]:
 
 @pytest.fixture
 def server(path: str) -> Iterator[SocketServer]:
-    with SocketServer(path, "1.2.3", lambda: {"uptime_s": 4.0}) as running:
+    with SocketServer(path, "1.2.3", lambda: Status(uptime_s=4.0)) as running:
         yield running
 
 
@@ -121,7 +122,7 @@ def test_messages_and_lines(server: SocketServer, path: str) -> None:
     with Client(path) as client:
         messages = client.messages(ppg=True)
         assert [next(messages)["class"] for _ in range(2)] == ["VERSION", "HR"]
-        eventually(lambda: server.stats()["requests"] == 1, "the request for PPG is understood")
+        eventually(lambda: server.stats().requests == 1, "the request for PPG is understood")
         server.publish(ppg(2))
         assert next(messages) == ppg(2)
         lines = client.lines()
@@ -146,7 +147,7 @@ def test_poll_waits_for_the_first_reading(server: SocketServer, path: str) -> No
     answers: List[HeartRate] = []
     thread = threading.Thread(target=lambda: answers.append(client.poll()))
     thread.start()
-    eventually(lambda: server.stats()["requests"] == 2, "the poll is understood")
+    eventually(lambda: server.stats().requests == 2, "the poll is understood")
     assert answers == []
     server.publish(hr(1))
     thread.join(PATIENCE_S)
@@ -160,7 +161,7 @@ def test_leaving_the_loop_closes_the_connection(server: SocketServer, path: str)
     for reading in client:
         assert reading.tracking
         break
-    eventually(lambda: server.stats()["connected"] == 0, "the connection is closed")
+    eventually(lambda: server.stats().connected == 0, "the connection is closed")
     client.close()
     client.close()
     assert descriptors() == before
@@ -173,7 +174,7 @@ def test_closing_from_another_thread_ends_the_loop(server: SocketServer, path: s
     got: List[HeartRate] = []
     thread = threading.Thread(target=lambda: got.extend(client))
     thread.start()
-    eventually(lambda: server.stats()["connected"] == 1, "it reads")
+    eventually(lambda: server.stats().connected == 1, "it reads")
     client.close()
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
@@ -201,7 +202,7 @@ def test_too_many_clients(path: str) -> None:
 
 
 def test_a_status_that_fails(path: str) -> None:
-    def status() -> Dict[str, object]:
+    def status() -> Status:
         raise ValueError("no idea")
 
     with SocketServer(path, "1.2.3", status):

@@ -18,6 +18,7 @@ import pytest
 from hrd.capture.source import SourceError
 from hrd.client import Client
 from hrd.protocol import load_schema
+from hrd.service import sources
 
 HRD = [sys.executable, "-m", "hrd"]
 VALIDATOR = jsonschema.Draft202012Validator(load_schema())
@@ -152,21 +153,17 @@ def test_as_a_service_it_tells_systemd_and_reloads(folder: Path, monkeypatch) ->
 
 
 def test_a_service_never_simulates_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hrd.service import daemon
-
-    monkeypatch.setattr(daemon, "first_camera", lambda: None)
+    monkeypatch.setattr(sources, "first_camera", lambda: None)
     with pytest.raises(SourceError, match="no camera: plug one in"):
-        daemon.resolve_source("auto", simulate=False)
+        sources.resolve_source("auto", simulate=False)
 
 
 def test_without_a_camera_the_simulated_one_is_used_and_said_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from hrd.service import daemon
-
-    monkeypatch.setattr(daemon, "first_camera", lambda: None)
-    assert daemon.resolve_source("auto").startswith("sim:")
+    monkeypatch.setattr(sources, "first_camera", lambda: None)
+    assert sources.resolve_source("auto").startswith("sim:")
     assert "SIMULATED" in caplog.text
-    monkeypatch.setattr(daemon, "first_camera", lambda: "/dev/video3")
-    assert daemon.resolve_source("auto") == "/dev/video3"
-    assert daemon.resolve_source("x.mp4") == "x.mp4"
+    monkeypatch.setattr(sources, "first_camera", lambda: "/dev/video3")
+    assert sources.resolve_source("auto") == "/dev/video3"
+    assert sources.resolve_source("x.mp4") == "x.mp4"

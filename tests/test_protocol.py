@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -17,6 +18,14 @@ from hypothesis import strategies as st
 
 from hrd import protocol
 from hrd.protocol import ProtocolError, Request, encode, parse_request
+from hrd.status import (
+    CameraStatus,
+    ClientCounts,
+    EngineStatus,
+    FrameCount,
+    ModelStatus,
+    Status,
+)
 from hrd.types import Reading, Reason, State
 
 SCHEMA = protocol.load_schema()
@@ -118,14 +127,13 @@ def test_a_waveform_with_a_hole_is_never_sent(bad: float) -> None:
 
 
 def test_status_leaves_out_what_is_unknown_at_any_depth() -> None:
-    status = {
-        "uptime_s": 3.5,
-        "engine": {"name": "onnx", "reason": "CUDA is not there", "provider": None},
-        "model": None,
-        "fps": math.nan,
-        "drops": {"frames": np.int64(3)},
-        "camera": {"source": "/tmp/\udcff.mp4"},
-    }
+    status = Status(
+        uptime_s=3.5,
+        engine=EngineStatus(name="onnx", reason="CUDA is not there"),
+        fps=math.nan,
+        drops=FrameCount(np.int64(3)),  # type: ignore[arg-type]
+        camera=CameraStatus(source="/tmp/\udcff.mp4"),
+    )
     message = json.loads(encode(protocol.status_message(status, 1_700_000_000.5)))
     assert message == {
         "class": "STATUS",
@@ -134,12 +142,29 @@ def test_status_leaves_out_what_is_unknown_at_any_depth() -> None:
         "engine": {"name": "onnx", "reason": "CUDA is not there"},
         "drops": {"frames": 3},
         "camera": {"source": "/tmp/?.mp4"},
+        "clients": dict.fromkeys((f.name for f in dataclasses.fields(ClientCounts)), 0),
     }
     VALIDATOR.validate(message)
 
 
-def test_status_cannot_pose_as_another_class() -> None:
-    assert protocol.status_message({"class": "HR"}, 1.0)["class"] == "STATUS"
+def test_status_reads_back_and_bears_what_other_releases_say() -> None:
+    status = Status(
+        release="1.2.3", engine=EngineStatus(name="onnx", fallbacks=2), model=ModelStatus("student")
+    )
+    message = json.loads(encode(protocol.status_message(status, 1.0)))
+    assert Status.from_message(message) == status
+    message.update(new=1, fps="fast", camera=None, engine={"name": "onnx", "fallbacks": 2, "x": 1})
+    assert Status.from_message(message) == status
+
+
+def test_the_schema_knows_every_field_of_status() -> None:
+    properties = protocol.load_schema()["$defs"]["STATUS"]["properties"]
+    for item in dataclasses.fields(Status):
+        assert item.name in properties
+        inner = getattr(Status(model=ModelStatus()), item.name)
+        known = properties[item.name].get("properties")
+        if dataclasses.is_dataclass(inner) and known is not None:
+            assert {f.name for f in dataclasses.fields(inner)} <= set(known)
 
 
 def test_a_line_is_one_line_of_ascii() -> None:

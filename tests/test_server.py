@@ -8,12 +8,14 @@ import grp
 import json
 import logging
 import os
+import selectors
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
@@ -22,10 +24,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import hrd.service.server as server_module
 from hrd import protocol
+from hrd.service.door import Door
 from hrd.service.lines import Line, LineBuffer
+from hrd.service.listen import listen
+from hrd.service.ration import Ration
 from hrd.service.server import ServerError, SocketServer
+from hrd.status import EngineStatus, Status
 from tests.socket_help import PATIENCE_S, RawClient, descriptors, eventually, hr, no_hr, ppg
 from tests.socket_help import short_directory as _short_directory
 
@@ -69,7 +74,7 @@ def test_a_client_that_only_reads_gets_everything(serve: Serve, path: str) -> No
     server.publish(hr(2))
     with RawClient(path) as first:
         assert first.read() == {"class": "VERSION", "proto": "1.0", "release": "1.2.3"}
-        eventually(lambda: server.stats()["sent"] >= 2, "the first client has been greeted")
+        eventually(lambda: server.stats().sent >= 2, "the first client has been greeted")
         with RawClient(path) as second:
             assert second.read()["class"] == "VERSION"
             assert second.read() == hr(2)  # the newest, once
@@ -87,7 +92,7 @@ def test_before_the_first_reading_there_is_none(serve: Serve, path: str) -> None
 
 
 def test_waveform_goes_to_those_who_asked(serve: Serve, path: str) -> None:
-    server = serve(status=lambda: {"uptime_s": 1.0})
+    server = serve(status=lambda: Status(uptime_s=1.0))
     with RawClient(path) as plain, RawClient(path) as curious:
         curious.send(b'{"class":"WATCH","ppg":true}\n{"class":"STATUS"}\n')
         assert curious.read_classes(2) == ["VERSION", "STATUS"]
@@ -136,8 +141,8 @@ def test_a_poll_before_the_first_reading_is_answered_by_it(serve: Serve, path: s
 
 
 def test_status_is_the_daemons_and_the_servers(serve: Serve, path: str) -> None:
-    engine = {"name": "pos", "reason": "asked for", "provider": None}
-    serve(status=lambda: {"engine": engine, "fps": 29.5, "model": None})
+    engine = EngineStatus(name="pos", reason="asked for")
+    serve(status=lambda: Status(engine=engine, fps=29.5))
     with RawClient(path) as client:
         client.send(b'{"class":"STATUS"}\n')
         status = client.read_until("STATUS")
@@ -159,7 +164,7 @@ def test_status_is_the_daemons_and_the_servers(serve: Serve, path: str) -> None:
 def test_a_status_that_fails_is_an_error_and_no_end(
     serve: Serve, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def status() -> Dict[str, object]:
+    def status() -> Status:
         raise KeyError("jitter")
 
     server = serve(status=status)
@@ -199,7 +204,7 @@ def test_anything_else_is_an_error_and_the_connection_lives_on(
         assert client.read_classes(3) == ["VERSION", "ERROR", "STATUS"]
         server.publish(hr(1))
         assert client.read() == hr(1)
-    assert server.stats()["bad_requests"] == 1
+    assert server.stats().bad_requests == 1
 
 
 def test_a_request_in_pieces(serve: Serve, path: str) -> None:
@@ -225,7 +230,7 @@ def test_a_long_request_is_one_error_and_the_rest_of_it_is_skipped(serve: Serve,
         assert client.read() == hr(1)
         client.send(b'"}\n{"class":"STATUS"}\n')
         assert client.read()["class"] == "STATUS"
-    assert server.stats()["bad_requests"] == 1
+    assert server.stats().bad_requests == 1
 
 
 def test_requests_at_the_limit(serve: Serve, path: str) -> None:
@@ -248,12 +253,12 @@ def test_a_client_that_never_reads_is_cut_off_and_delays_nobody(
     padding = "x" * 200
     with RawClient(path) as good, RawClient(path) as bad, caplog.at_level(logging.INFO):
         assert good.read_classes(1) == ["VERSION"]
-        eventually(lambda: server.stats()["connected"] == 2, "both are connected")
+        eventually(lambda: server.stats().connected == 2, "both are connected")
         for n in range(1000):  # in lockstep: the good one gets each before the next is made
             server.publish(hr(n, new=padding))
             assert good.read() == hr(n, new=padding)
         stats = server.stats()
-        assert (stats["cut_off"], stats["connected"], stats["dropped"]) == (1, 1, 0)
+        assert (stats.cut_off, stats.connected, stats.dropped) == (1, 1, 0)
         got = _read_to_end(bad.socket)
         # What it is owed before the cut is whole but for the last line.
         lines = got.split(b"\n")
@@ -273,7 +278,7 @@ def test_a_client_that_asks_and_never_reads_holds_no_memory(serve: Serve, path: 
             while sent < 100_000_000:
                 sent += flood.socket.send(b"garbage\n" * 1000)
         assert sent < 2_000_000  # it was made to wait, and then cut off
-        eventually(lambda: server.stats()["cut_off"] == 1, "the flood is cut off")
+        eventually(lambda: server.stats().cut_off == 1, "the flood is cut off")
         server.publish(hr(1))
         assert good.read_until("HR") == hr(1)
 
@@ -298,14 +303,14 @@ def test_a_flood_of_garbage_that_is_read_is_answered_line_by_line(serve: Serve, 
                 break
         sender.join()
     assert errors == count
-    assert server.stats()["bad_requests"] == count
+    assert server.stats().bad_requests == count
 
 
 def test_a_slow_client_that_comes_back_in_time_gets_every_line(serve: Serve, path: str) -> None:
     server = serve(stall_s=1000.0)
     count = 300
     with RawClient(path) as good, RawClient(path) as late:
-        eventually(lambda: server.stats()["connected"] == 2, "both are connected")
+        eventually(lambda: server.stats().connected == 2, "both are connected")
         assert good.read_classes(1) == ["VERSION"]
         for n in range(count):
             server.publish(hr(n))
@@ -332,27 +337,24 @@ def test_many_clients_one_encoding(
         clients = [stack.enter_context(RawClient(path)) for _ in range(250)]
         for client in clients:
             assert client.read()["class"] == "VERSION"
-        assert server.stats()["connected"] == 250
+        assert server.stats().connected == 250
         for n in range(3):
             server.publish(hr(n))
         for client in clients:
             assert [client.read() for _ in range(3)] == [hr(n) for n in range(3)]
     assert len(encoded) == 3
-    eventually(lambda: server.stats()["connected"] == 0, "all have gone")
+    eventually(lambda: server.stats().connected == 0, "all have gone")
 
 
-def test_requests_and_connections_are_rationed(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_and_connections_are_rationed() -> None:
     now_s = [1000.0]
-    monkeypatch.setattr(server_module.time, "monotonic", lambda: now_s[0])
-    server = SocketServer(path, "1.2.3")
-    try:
-        for _ in range(3):
-            assert [server._may_work(1) for _ in range(65)] == [True] * 64 + [False]
-            assert not server._may_work(1)
-            now_s[0] += 0.021
-        assert [server._may_work(4) for _ in range(17)] == [True] * 16 + [False]
-    finally:
-        server.close()
+    ration = Ration(clock=lambda: now_s[0])
+    for _ in range(3):
+        assert [ration.take() for _ in range(65)] == [True] * 64 + [False]
+        assert not ration.take()
+        assert ration.again_s == pytest.approx(now_s[0] + 0.02)
+        now_s[0] += 0.021
+    assert [ration.take(4) for _ in range(17)] == [True] * 16 + [False]
 
 
 def test_no_more_clients_than_allowed(
@@ -369,10 +371,10 @@ def test_no_more_clients_than_allowed(
                 }
                 assert third.at_end()
         first.close()
-        eventually(lambda: server.stats()["connected"] == 1, "one has gone")
+        eventually(lambda: server.stats().connected == 1, "one has gone")
         with RawClient(path) as third:
             assert third.read()["class"] == "VERSION"
-    assert server.stats()["refused"] == 3
+    assert server.stats().refused == 3
     assert len([record for record in caplog.records if "refused" in record.message]) == 1
 
 
@@ -387,8 +389,8 @@ def test_clients_come_and_go(serve: Serve, path: str) -> None:
         elif n % 3 == 1:
             client.send(b'{"class":')
         client.close()
-    eventually(lambda: server.stats()["accepted"] == 300, "all were served")
-    eventually(lambda: server.stats()["connected"] == 0, "all have gone")
+    eventually(lambda: server.stats().accepted == 300, "all were served")
+    eventually(lambda: server.stats().connected == 0, "all have gone")
     assert descriptors() == before
 
 
@@ -402,7 +404,7 @@ def test_a_half_closed_client_goes_on_reading(serve: Serve, path: str) -> None:
             server.publish(hr(n))
             assert client.read() == hr(n)
     # It has gone for good now; no reading is needed to find out.
-    eventually(lambda: server.stats()["connected"] == 0, "it has gone")
+    eventually(lambda: server.stats().connected == 0, "it has gone")
 
 
 def test_a_half_closed_client_that_only_polls_is_served_and_closed(serve: Serve, path: str) -> None:
@@ -411,7 +413,7 @@ def test_a_half_closed_client_that_only_polls_is_served_and_closed(serve: Serve,
         client.send(b'{"class":"WATCH","enable":false}\n{"class":"POLL"}\n')
         client.socket.shutdown(socket.SHUT_WR)
         assert client.read()["class"] == "VERSION"
-        eventually(lambda: server.stats()["requests"] == 2, "both requests are understood")
+        eventually(lambda: server.stats().requests == 2, "both requests are understood")
         server.publish(hr(1))
         assert client.read() == hr(1)
         assert client.at_end()
@@ -434,7 +436,7 @@ with SocketServer(sys.argv[1], "1.2.3") as server:
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + 5, used + 5))
     print("ready", flush=True)
     sys.stdin.readline()
-    print(server.stats()["refused"], server.running, flush=True)
+    print(server.stats().refused, server.running, flush=True)
 """
     child = _python(code, path, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with child, contextlib.ExitStack() as stack:
@@ -476,21 +478,30 @@ def test_out_of_descriptors_even_for_refusing(path: str, monkeypatch: pytest.Mon
         def accept(self) -> Tuple[socket.socket, Any]:
             self.tries += 1
             if self.tries <= 4:
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+                self.fail()
             return self.sock.accept()
+
+        def fail(self) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.sock, name)
 
-    monkeypatch.setattr(server_module, "_ACCEPT_PAUSE_S", 0.01)
-    server = SocketServer(path, "1.2.3")
-    listener: Any = server._listener
-    exhausted = Exhausted(listener.sock)
-    listener.sock = exhausted
-    monkeypatch.setattr(SocketServer, "_reopen_spare", lambda self: None)
-    with server, RawClient(path) as client:
-        assert client.read()["class"] == "VERSION"
-    assert exhausted.tries >= 5
+    listener: Any = listen(path)
+    listener.sock = exhausted = Exhausted(listener.sock)
+    monkeypatch.setattr(os, "open", lambda *args: exhausted.fail())  # no spare one either
+    with selectors.DefaultSelector() as selector, contextlib.closing(
+        Door(listener, 10, Ration(), selector, pause_s=100.0)
+    ) as door, RawClient(path):
+        for _ in range(2):
+            assert list(door.come_in(lambda: 0)) == []
+            assert door.again_s is not None
+            assert door.again_s > time.monotonic() + 50.0  # shut for a while
+            assert exhausted.sock not in [key.fileobj for key in selector.get_map().values()]
+            door.open_if_due(door.again_s)
+            assert door.again_s is None
+        (sock,) = door.come_in(lambda: 0)
+        sock.close()
 
 
 # The socket file.
@@ -587,13 +598,13 @@ def test_a_stale_socket_is_replaced(serve: Serve, path: str) -> None:
 
 def test_after_kill_9_the_socket_is_usable_again(serve: Serve, path: str) -> None:
     code = """
-import sys, time
+import sys
 from hrd.service.server import SocketServer
 with SocketServer(sys.argv[1], "1.2.3"):
     print("ready", flush=True)
-    time.sleep(1000)
+    sys.stdin.read()
 """
-    with _python(code, path, stdout=subprocess.PIPE) as child:
+    with _python(code, path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
         with pytest.raises(ServerError, match=f"already listening on {path} .process {child.pid}."):
@@ -778,7 +789,7 @@ def test_publishing_never_waits_and_drops_are_counted(path: str) -> None:
     server = SocketServer(path, "1.2.3")  # not started: nobody takes the messages
     for n in range(1000):
         server.publish(hr(n))
-    assert server.stats()["dropped"] == 1000 - 256
+    assert server.stats().dropped == 1000 - 256
     with server, RawClient(path) as client:
         assert client.read()["class"] == "VERSION"
         newest = client.read()
@@ -805,24 +816,24 @@ def test_publishing_from_many_threads(serve: Serve, path: str) -> None:
         assert [n for n in got if n // 1000 == k] == list(range(1000 * k, 1000 * k + 50))
 
 
+class Fault(BaseException):
+    """Not an error that a STATUS may have."""
+
+
 def test_a_failing_thread_says_so_and_cleans_up(
-    directory: str,
-    path: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    directory: str, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     failures: List[BaseException] = []
-    server = SocketServer(path, "1.2.3", on_failure=failures.append)
-    fault = RuntimeError("broken")
+    fault = Fault("broken")
 
-    def fail(client: Any) -> None:
+    def status() -> Status:
         raise fault
 
-    monkeypatch.setattr(server, "_read", fail)
+    server = SocketServer(path, "1.2.3", status, on_failure=failures.append)
     server.start()
     with RawClient(path) as client:
-        client.send(b"x")
         assert client.read()["class"] == "VERSION"
+        client.send(b'{"class":"STATUS"}\n')
         assert client.at_end()
     eventually(lambda: not server.running, "the thread has ended")
     assert failures == [fault]

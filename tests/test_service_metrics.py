@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import http.client
 import socket
-from typing import Any, Dict, Iterator, Tuple
+from typing import Dict, Iterator, Tuple
 
 import pytest
 
 from hrd.errors import HrdError
 from hrd.service.metrics import Metrics
+from hrd.status import (
+    CameraStatus,
+    ClientCounts,
+    EngineStatus,
+    FrameCount,
+    MemoryStatus,
+    ModelStatus,
+    Status,
+)
 from hrd.types import Reading, Reason, State
 
 pytest.importorskip("prometheus_client")
 from prometheus_client.parser import text_string_to_metric_families
 
-STATUS: Dict[str, Any] = {
-    "uptime_s": 12.5,
-    "engine": {"name": "onnx", "provider": "cpu", "fallbacks": 2},
-    "model": {"name": "student"},
-    "camera": {"lost": 3, "failure": None},
-    "fps": 29.97,
-    "jitter_ms": None,
-    "drops": {"frames": 7},
-    "queues": {"frames": 1},
-    "memory": {"rss_mb": 150.5},
-    "clients": {"connected": 4, "accepted": 9, "refused": 1, "cut_off": 2, "bad_requests": 5},
-}
+STATUS = Status(
+    uptime_s=12.5,
+    engine=EngineStatus(name="onnx", provider="cpu", fallbacks=2),
+    model=ModelStatus("student"),
+    camera=CameraStatus(lost=3),
+    fps=29.97,
+    drops=FrameCount(7),
+    queues=FrameCount(1),
+    memory=MemoryStatus(150.5),
+    clients=ClientCounts(connected=4, accepted=9, refused=1, cut_off=2, bad_requests=5),
+)
 
 
 @pytest.fixture
@@ -98,7 +106,7 @@ def test_no_reading_no_bpm(metrics: Metrics) -> None:
 
 
 def test_on_this_machine_only(metrics: Metrics) -> None:
-    assert metrics._server.server_address[0] == "127.0.0.1"
+    assert metrics.address == "127.0.0.1"
     # a web page of another site that has its name resolve to 127.0.0.1
     assert get(metrics, Host="evil.example:80")[0] == 403
     assert get(metrics, Host=f"localhost:{metrics.port}")[0] == 200
@@ -113,9 +121,8 @@ def test_a_port_that_is_taken_is_said_in_one_sentence() -> None:
             Metrics(taken.getsockname()[1], lambda: STATUS)
 
 
-def test_a_scraper_that_says_nothing_delays_nobody_for_ever(
-    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(metrics._server.RequestHandlerClass, "timeout", 0.2)
+def test_a_scraper_that_says_nothing_delays_nobody_for_ever() -> None:
+    metrics = Metrics(0, lambda: STATUS, request_timeout_s=0.2)
     with socket.create_connection(("127.0.0.1", metrics.port)):
         assert get(metrics)[0] == 200
+    metrics.close()

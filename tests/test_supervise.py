@@ -112,6 +112,51 @@ def test_the_signal_goes_on_as_if_nothing_had_happened(broken: str, at: int) -> 
     engine.close()
 
 
+def on_the_cpu(*engines: Engine, last: int = 2) -> SupervisedEngine:
+    """The first of ``engines`` runs; each time the level is opened, the next one is there."""
+    following = iter(engines[1:])
+    quick = [
+        Level("ONNX Runtime on the CPU", lambda stop: next(following), quick=True),
+        Level("POS", lambda stop: PosEngine()),
+    ]
+    return SupervisedEngine(quick[:last], 0, engines[0], {}, {}, set(), retry_s=(3600.0,))
+
+
+def test_what_is_quick_to_open_is_opened_anew_and_the_signal_goes_on() -> None:
+    wanted = OnnxEngine("student").process(WHOLE).bvp
+    first, second = Breakable(), Breakable()
+    engine = on_the_cpu(first, second)
+    out = []
+    for i, piece in enumerate(CHUNKS):
+        first.broken = "nan" if i == 4 else ""
+        out.append(engine.process(piece).bvp)
+    np.testing.assert_allclose(np.concatenate(out), wanted, atol=1e-4)
+    assert engine.current is second
+    assert engine.why == "ONNX Runtime on the CPU (the first choice); 1 failure so far"
+    engine.close()
+
+
+def test_what_fails_again_at_once_is_left_for_the_next() -> None:
+    first, second = Breakable(), Breakable()
+    engine = on_the_cpu(first, second)
+    engine.process(CHUNKS[0])
+    first.broken = second.broken = "nan"
+    engine.process(CHUNKS[1])
+    assert engine.info.name == "pos"
+    assert engine.fallbacks == 2
+    engine.close()
+
+
+def test_without_a_next_level_the_second_failure_is_an_error() -> None:
+    first, second = Breakable(), Breakable()
+    engine = on_the_cpu(first, second, last=1)
+    engine.process(CHUNKS[0])
+    first.broken = second.broken = "it is broken"
+    with pytest.raises(EngineError, match="it is broken"):
+        engine.process(CHUNKS[1])
+    engine.close()
+
+
 def test_what_comes_back_takes_over_without_a_seam() -> None:
     wanted = OnnxEngine("student").process(WHOLE).bvp
     best, second = Breakable(), Breakable()

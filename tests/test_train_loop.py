@@ -182,7 +182,7 @@ def test_a_crash_while_saving_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     save_atomically(path, {"format": "hrd-train-1", "step": 1})
 
     def half(content, where):
-        where.write_bytes(b"half a file")
+        where.write(b"half a file")
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", half)

@@ -73,7 +73,7 @@ def time_pipeline(
     with tempfile.TemporaryDirectory(prefix="hrd-bench-") as folder:
         path = os.path.join(folder, "hrd.sock")
         with contextlib.ExitStack() as stack:
-            server = stack.enter_context(SocketServer(path, __version__, dict, group=None))
+            server = stack.enter_context(SocketServer(path, __version__, group=None))
             stack.enter_context(_reader(path))
             frames_in = stack.enter_context(open_source(source, config.source.capture))
             cpu_s = time.process_time()

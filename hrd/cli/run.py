@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     set_up_logging(config.log.level, limited=True)
     import cv2
 
-    from hrd.service.daemon import serve
+    from hrd.service.serve import serve
 
     # Its pictures are small: sharing them out over a Nano's four cores costs more than it saves.
     cv2.setNumThreads(1)

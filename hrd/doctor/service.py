@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import getpass
 import grp
 import os
@@ -12,11 +11,12 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 from hrd import __version__
-from hrd.client import Client, ClientError
+from hrd.client import Client, ClientError, NoDaemonError
 from hrd.config import Config
 from hrd.doctor.finding import Finding, Verdict
 from hrd.service.install import UNITS, Host, up_to_date
 from hrd.service.unit import SERVICE
+from hrd.status import Status
 
 
 def groups(config: Config) -> List[Finding]:
@@ -109,23 +109,17 @@ def daemon(config: Config) -> List[Finding]:
         return [Finding("daemon", Verdict.OK, "none running (start it with: hrd run)")]
     try:
         with Client(config.socket.path, timeout_s=3.0) as client:
-            status = client.status()
+            status = Status.from_message(client.status())
             release = client.release
     except ClientError as error:
-        verdict = Verdict.WARN if error.__cause__ is None or not _is_stale(error) else Verdict.OK
+        # a file that a daemon has left behind is no fault: the next one replaces it
+        verdict = Verdict.OK if isinstance(error, NoDaemonError) else Verdict.WARN
         return [Finding("daemon", verdict, str(error))]
-    state = status.get("state", "starting")
-    text = f"running on {config.socket.path}, {state}"
+    text = f"running on {config.socket.path}, {status.state or 'starting'}"
     if release != __version__:
         text += f", but it is hrd {release} and this is {__version__}"
         return [Finding("daemon", Verdict.WARN, text, "sudo systemctl restart hrd")]
-    camera = status.get("camera")
-    failure = camera.get("failure") if isinstance(camera, dict) else None
-    if failure:
-        return [Finding("daemon", Verdict.WARN, f"{text}: {failure}", "see the camera's findings")]
+    if status.camera.failure:
+        text += f": {status.camera.failure}"
+        return [Finding("daemon", Verdict.WARN, text, "see the camera's findings")]
     return [Finding("daemon", Verdict.OK, text)]
-
-
-def _is_stale(error: BaseException) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED

@@ -17,12 +17,12 @@ import os
 import re
 import stat
 import struct
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 from hrd.errors import UsageError
+from hrd.files import write_whole
 from hrd.paths import expand
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class EngineCache:
         text = json.dumps(header, sort_keys=True).encode()
         try:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            _write_whole(path, _MAGIC + _LENGTH.pack(len(text)) + text + payload)
+            write_whole(path, _MAGIC + _LENGTH.pack(len(text)) + text + payload)
         except OSError as error:
             said = f"not kept: {path.parent} cannot be written ({error.strerror})"
             logger.warning("TensorRT %s %s", kind, said)
@@ -175,21 +175,3 @@ def _decode(data: bytes, key: CacheKey) -> Stored | str:
     if hashlib.sha256(payload).hexdigest() != digest:
         return "its checksum is wrong"
     return Stored(payload, facts)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside ``path``, then move; leaves nothing behind if that fails."""
-    handle, beside = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=str(path.parent))
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(beside, 0o644)
-        os.replace(beside, str(path))
-    except OSError:
-        try:
-            os.unlink(beside)
-        except OSError:
-            pass
-        raise

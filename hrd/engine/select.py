@@ -52,8 +52,9 @@ def open_engine(
     """Open the engine of that name: ``auto``, ``tensorrt``, ``onnx`` or ``pos``.
 
     ``auto`` falls back to the next best and says why; a named engine that can't run, and a model
-    asked for by path that can't be read, are an ``EngineError``. What uses a GPU is supervised: if
-    it fails later, the next best goes on with the stream.
+    asked for by path that can't be read, are an ``EngineError``. What uses a GPU, and with ``live``
+    every network, is supervised: if it fails later, it is opened anew or the next best goes on
+    with the stream (POS only with ``auto`` and ``tensorrt``).
 
     TensorRT builds its engine once per machine, which takes minutes on a Nano: ``tensorrt`` waits
     for that, ``auto`` does not. With ``live`` (the daemon) ``auto`` starts on ONNX Runtime
@@ -91,7 +92,7 @@ class _Opening:
         self._levels = [
             Level("TensorRT", self._tensorrt),
             Level("ONNX Runtime on CUDA", self._onnx_cuda),
-            Level("ONNX Runtime on the CPU", self._onnx_cpu),
+            Level("ONNX Runtime on the CPU", self._onnx_cpu, quick=True),
             Level("POS", self._pos),
         ]
 
@@ -129,7 +130,7 @@ class _Opening:
         return True
 
     def _selected(self, level: int, engine: Engine) -> Selection:
-        if level > ONNX_CUDA and not self._retry:
+        if level > ONNX_CUDA and not self._retry and not (self._live and level == ONNX_CPU):
             chosen = f"{self._levels[level].label} ({self._chosen()})"
             reasons = [f"{self._levels[at].label}: {self._failures[at]}" for at in self._failures]
             return Selection(engine, "; ".join([chosen, *reasons]))
@@ -137,8 +138,10 @@ class _Opening:
         standby: Dict[int, Engine] = {}
         if level < ONNX_CPU:  # ready at once when the GPU fails; a second GPU engine would not be
             standby[ONNX_CPU] = self._onnx_cpu()
+        # a network that was asked for by name is not replaced by POS
+        last = ONNX_CPU if self._name == "onnx" else POS
         supervised = SupervisedEngine(
-            self._levels,
+            self._levels[: last + 1],
             level,
             engine,
             standby,

@@ -36,10 +36,11 @@ _JOIN_S = 2.0
 @dataclass(frozen=True)
 class Level:
     """A kind of engine. ``open``: makes one, ``EngineError`` if it can't; gives up when the event
-    is set."""
+    is set. ``quick``: it is open so soon that the stream may wait for it."""
 
     label: str
     open: Callable[[threading.Event], Engine]
+    quick: bool = False
 
 
 class SupervisedEngine(Engine):
@@ -174,9 +175,11 @@ class SupervisedEngine(Engine):
             engine.infer(np.concatenate(self._history)[-self._history_frames :])
 
     def _fall(self, error: EngineError) -> None:
-        """Go on with the next level that works; ``error`` if there is none."""
+        """Go on with the same level opened anew, where that is quick and was not tried just now,
+        or the next that works; ``error`` if there is none."""
         now_s = time.monotonic()
         failed = self._at
+        again = self._levels[failed].quick and now_s - self._failed_s > _HEALTHY_S
         if now_s - self._failed_s > _HEALTHY_S:
             self._attempts = 0
         self._failed_s = now_s
@@ -184,8 +187,8 @@ class SupervisedEngine(Engine):
         self._drop(failed)
         self._failures[failed] = str(error)
         self._retry.add(failed)
-        for level in range(failed + 1, len(self._levels)):
-            if level in self._failures and level not in self._open:
+        for level in range(failed if again else failed + 1, len(self._levels)):
+            if level != failed and level in self._failures and level not in self._open:
                 continue  # known not to work; its turn comes with the retries
             try:
                 if level not in self._open:
@@ -200,8 +203,12 @@ class SupervisedEngine(Engine):
                 "engine: %s has failed (%s); going on with %s",
                 self._levels[failed].label,
                 error,
-                self._levels[level].label,
+                "a new one" if level == failed else self._levels[level].label,
             )
+            if level == failed:
+                self._failures.pop(level)
+                self._retry.discard(level)
+                return
             wait_s = self._retry_s[min(self._attempts, len(self._retry_s) - 1)]
             self._attempts += 1
             self._start_thread(wait_s)

@@ -20,6 +20,7 @@ import hrd
 from hrd.evaluation.recording import DataError, Recording, Reference
 from hrd.face.detect import FaceDetector
 from hrd.face.track import FaceTracker
+from hrd.files import written_whole
 from hrd.sim.lens import CodecConfig, encode
 from hrd.types import FaceBox, FaceView, Frame, NoFace, RoiFrame
 
@@ -124,10 +125,8 @@ def save(path: Path, clip: DrawnClip) -> None:
         value = getattr(clip.reference, key)
         if value is not None:
             arrays[f"reference_{key}"] = value
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(scratch, "wb") as file:
+    with written_whole(path) as file:
         np.savez(file, meta=np.array(json.dumps(dict(clip.meta))), **arrays)
-    os.replace(scratch, path)
 
 
 def load(path: Path) -> DrawnClip:

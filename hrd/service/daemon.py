@@ -2,70 +2,54 @@
 
 Threads: ``hrd-capture`` (the camera), ``hrd-socket`` (the clients), ``hrd-metrics`` where it is
 asked for, and the caller's, which runs the pipeline and tells systemd that it does. Signals are
-in ``hrd.service.signals``.
+in ``hrd.service.signals``, ``hrd.service.serve`` has the process around it.
 """
 
 from __future__ import annotations
 
 import logging
-import resource
 import socket
 import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Callable, Dict, Optional
+from typing import Callable, Optional
 
 from hrd import __version__, protocol
-from hrd.capture.child import ChildSource
-from hrd.capture.open import first_camera, hangs_alone, open_source
-from hrd.capture.source import FrameSource, SourceError
-from hrd.config import Config
-from hrd.engine.base import EngineError
+from hrd.config import Config, SourceConfig
 from hrd.engine.select import Selection, open_engine
 from hrd.errors import HrdError
 from hrd.face.detect import FaceDetector, open_detector
 from hrd.memory import rss_mb
 from hrd.pipeline import Pipeline
+from hrd.service import sources
 from hrd.service.camera import Camera
 from hrd.service.metrics import Metrics
-from hrd.service.notify import Notifier, take_listen_socket
+from hrd.service.notify import Notifier
 from hrd.service.server import SocketServer
-from hrd.service.signals import Signals
+from hrd.service.transitions import Transitions
+from hrd.status import (
+    CameraStatus,
+    EngineStatus,
+    FaceStatus,
+    FrameCount,
+    MemoryStatus,
+    ModelStatus,
+    Status,
+)
 from hrd.stopwatch import stopwatch, untimed
-from hrd.types import Frame, PulseChunk, Reading, Reason, State
+from hrd.types import PulseChunk, Reading, Reason, State
 
 logger = logging.getLogger(__name__)
-
-SIMULATED = "sim:bpm=72"
-"""What ``--source auto`` plays when there is no camera (never as a service)."""
 
 _POLL_S = 0.2  # how long the pipeline waits for a frame before it looks at the flags
 _SILENCE_S = 2.0  # no frame for longer than this: no camera
 _STATEMENT_S = 1.0  # how often "no camera" is said again
 _UNDELIVERED_S = 5.0  # a message waiting longer than this for the socket's thread: it is stuck
-_SPARE_DESCRIPTORS = 76  # beside the clients': cameras, models, libraries
-_ENGINE_TRIES_S = 60.0  # an engine that fails twice within this time is given up
 
 
-def resolve_source(spec: str, simulate: bool = True) -> str:
-    """``auto`` -> the first camera, or the simulated one (with a warning that says so).
-
-    With ``simulate`` off, no camera is a ``SourceError``: nobody is to take a drawn face's
-    heart rate for his own.
-    """
-    if spec != "auto":
-        return spec
-    camera = first_camera()
-    if camera is not None:
-        logger.info("source: %s, the first camera", camera)
-        return camera
-    if not simulate:
-        raise SourceError("There is no camera: plug one in, or set source.spec in the config.")
-    logger.warning(
-        "no camera found: using the SIMULATED one (%s); its readings are of a drawn face", SIMULATED
-    )
-    return SIMULATED
+OpenCamera = Callable[[SourceConfig, threading.Event, bool, bool], Camera]
+"""As ``hrd.service.sources.open_camera``."""
 
 
 class Daemon:
@@ -77,7 +61,8 @@ class Daemon:
     releases everything and may be called twice.
 
     ``persist``: as a service, which waits for a camera that isn't there yet instead of giving
-    up, and never simulates one. ``listen_socket``: from socket activation.
+    up, and never simulates one. ``listen_socket``: from socket activation. ``open_camera``: as
+    ``hrd.service.sources`` does (a test may have its own).
     """
 
     def __init__(
@@ -87,25 +72,25 @@ class Daemon:
         persist: bool = False,
         notifier: Optional[Notifier] = None,
         listen_socket: Optional[socket.socket] = None,
+        open_camera: OpenCamera = sources.open_camera,
     ) -> None:
+        self._open_camera = open_camera
         self._config = config
         self._stop = stop
         self._persist = persist
         self._notifier = notifier if notifier is not None else Notifier({})
         self._started_s = time.monotonic()
-        self._last: Optional[Reading] = None
+        self._transitions = Transitions()
         self._said_s = 0.0
         self._fallbacks = 0
-        self._engine_failed_s: Optional[float] = None
         self._server_error: Optional[BaseException] = None
         self._server_stuck = False
         self._metrics: Optional[Metrics] = None
         self._closed = False
         self.left_behind = False
         """After ``close``: a thread hangs in a driver and could not be ended."""
-        raise_file_limit(config.socket.max_clients + _SPARE_DESCRIPTORS)
         with ExitStack() as opening:
-            self._server = SocketServer(
+            self.server = SocketServer(
                 config.socket.path,
                 __version__,
                 self._status,
@@ -114,15 +99,15 @@ class Daemon:
                 listen_socket=listen_socket,
                 on_failure=self._server_failed,
             )
-            opening.callback(self._server.close)
+            opening.callback(self.server.close)
             self._selection = _open_engine(config)
             opening.callback(lambda: self._selection.engine.close())
             self._detector: FaceDetector = open_detector(config.face.detector)
             opening.callback(lambda: self._detector.close())
-            self._camera = self._open_camera(config, persist)
+            self._camera = self._open_camera(config.source, stop, persist, not persist)
             opening.callback(self._close_camera)
             if config.metrics.enabled:
-                self._metrics = Metrics(config.metrics.port, self._snapshot)
+                self._metrics = Metrics(config.metrics.port, self._status)
             opening.callback(self._close_metrics)
             self._pipeline = self._make_pipeline()
             self._resources = opening.pop_all()
@@ -132,7 +117,7 @@ class Daemon:
 
         ``reload``: asked between frames; a config that it gives is taken up.
         """
-        self._server.start()
+        self.server.start()
         self._notifier.ready(self._line())
         while not self._stop.is_set():
             if self._server_error is not None:
@@ -149,7 +134,7 @@ class Daemon:
         frame = self._camera.get(_POLL_S)
         now_s = time.monotonic()
         if frame is not None:
-            reading = self._push(frame)
+            reading = self._pipeline.push(frame)
             if reading is not None:
                 self._publish(reading)
         elif self._camera.ended:
@@ -178,13 +163,13 @@ class Daemon:
             logger.error("reload: %s Engine and face detector stay as they were.", error)
         if config.source != old.source:
             self._close_camera()
-            self._camera = self._open_camera(config, persist=True)
+            self._camera = self._open_camera(config.source, self._stop, True, not self._persist)
             self._pipeline.reset()
         if config.metrics != old.metrics:
             self._close_metrics()
             try:
                 if config.metrics.enabled:
-                    self._metrics = Metrics(config.metrics.port, self._snapshot)
+                    self._metrics = Metrics(config.metrics.port, self._status)
             except HrdError as error:
                 logger.error("reload: %s", error)
             self._pipeline = self._make_pipeline()
@@ -200,31 +185,9 @@ class Daemon:
 
     def abandon(self) -> None:
         """Remove the socket and let go, from another thread, because the pipeline hangs."""
-        self._server.close()
+        self.server.close()
 
     # What is run.
-
-    def _open_camera(self, config: Config, persist: bool) -> Camera:
-        source = config.source
-        capture = source.capture
-
-        def open_one(stop: threading.Event) -> FrameSource:
-            spec = resolve_source(source.spec, simulate=not self._persist)
-            alone = {"auto": hangs_alone(spec), "always": _is_camera(spec), "never": False}
-            if alone[source.own_process]:
-                return ChildSource(spec, capture, stop)
-            return open_source(spec, capture)
-
-        return Camera(
-            open_one,
-            queue_frames=source.queue_frames,
-            loop=source.loop,
-            wedged_s=capture.read_timeout_s + capture.settle_s + 3.0,
-            opening_s=capture.open_timeout_s + capture.settle_s + capture.read_timeout_s + 8.0,
-            persist=persist,
-            spec=_without_password(source.spec),
-            stop=self._stop,
-        )
 
     def _close_camera(self) -> None:
         if not self._camera.close():
@@ -268,66 +231,36 @@ class Daemon:
         if not (same_engine and same_stages):
             self._pipeline = self._make_pipeline()
 
-    def _push(self, frame: Frame) -> Optional[Reading]:
-        try:
-            return self._pipeline.push(frame)
-        except EngineError as error:
-            self._replace_engine(error)
-            return None
-
-    def _replace_engine(self, error: EngineError) -> None:
-        """The engine has failed: open it anew; if that was tried just now, fall back to POS where
-        the engine may be chosen freely. Raises ``EngineError`` where nothing is left."""
-        now_s = time.monotonic()
-        recently = (
-            self._engine_failed_s is not None and now_s - self._engine_failed_s < _ENGINE_TRIES_S
-        )
-        self._engine_failed_s = now_s
-        self._fallbacks += 1 + self._selection.fallbacks
-        engine = self._config.engine
-        if recently and (engine.name != "auto" or self._selection.engine.info.name == "pos"):
-            raise error
-        logger.error("the engine has failed and is replaced: %s", error)
-        self._selection.engine.close()
-        if recently:
-            self._selection = open_engine("pos", engine.model, engine.threads)
-            self._selection = Selection(self._selection.engine, f"POS, since {error}")
-        else:
-            self._selection = _open_engine(self._config, may_build=False)
-        self._pipeline = self._make_pipeline()
-
     # What is said.
 
     def _silent(self, now_s: float) -> bool:
         return self._camera.silent_s(now_s) > _SILENCE_S
 
     def _say_no_camera(self, now_s: float) -> None:
-        lost = self._last is not None and self._last.state is State.NO_CAMERA
+        lost = self._transitions.state is State.NO_CAMERA
         if lost and now_s - self._said_s < _STATEMENT_S:
             return
         if not lost:
             self._pipeline.reset()
-            fields = {"HRD_STATE": "no_camera", "HRD_REASON": "CAMERA_LOST"}
-            logger.info("no_camera: CAMERA_LOST", extra={"fields": fields})
         self._publish(Reading(now_s, State.NO_CAMERA, reason=Reason.CAMERA_LOST))
 
     def _publish(self, reading: Reading) -> None:
         now_s = time.monotonic()
-        self._last = reading
+        self._transitions.note(reading)
         self._said_s = now_s
         latency_s = max(0.0, now_s - reading.time_s)
         message = protocol.hr_message(reading, _wall(reading.time_s), 1e3 * latency_s)
-        self._server.publish(message)
+        self.server.publish(message)
         if self._metrics is not None:
             self._metrics.reading(reading, latency_s)
 
     def _publish_pulse(self, pulse: PulseChunk) -> None:
-        self._server.publish(protocol.ppg_message(_wall(pulse.start_s), pulse.fs_hz, pulse.bvp))
+        self.server.publish(protocol.ppg_message(_wall(pulse.start_s), pulse.fs_hz, pulse.bvp))
 
     def _tell_systemd(self) -> None:
         """The main loop has turned: a frame has been worked on, or the camera's supervisor has.
         A stuck pipeline never comes here, and a stuck socket thread is no life either."""
-        waiting_s = self._server.undelivered_s()
+        waiting_s = self.server.undelivered_s()
         if waiting_s > _UNDELIVERED_S:
             if not self._server_stuck:
                 logger.error("the socket's thread has not moved for %.0f s", waiting_s)
@@ -341,104 +274,48 @@ class Daemon:
         """For ``systemctl status``, which anybody may read: how it goes, and no heart rate."""
         if self._camera.failure is not None:
             return f"no_camera: {self._camera.failure}"
-        if self._last is None:
-            return "waiting for the first frame"
-        reason = self._last.reason
-        return self._last.state.value + (f": {reason.value}" if reason is not None else "")
+        return self._transitions.text
 
     def _server_failed(self, error: BaseException) -> None:
         self._server_error = error
 
-    def _snapshot(self) -> Dict[str, object]:
-        return {**self._status(), "clients": self._server.stats()}
-
-    def _status(self) -> Dict[str, object]:
-        """The STATUS object; called in the socket's thread."""
+    def _status(self) -> Status:
+        """For the socket, and (with the clients) for the metrics; called in their threads."""
         now_s = time.monotonic()
         camera = self._camera
         engine = self._selection.engine.info
         rate = camera.rate.measure(now_s)
         source = camera.info
         tracker = self._pipeline.face.tracker
-        return {
-            "release": __version__,
-            "uptime_s": round(now_s - self._started_s, 1),
-            "state": self._last.state.value if self._last is not None else None,
-            "engine": {
-                "name": engine.name,
-                "provider": engine.provider,
-                "reason": self._selection.why,
-                "fallbacks": self._fallbacks + self._selection.fallbacks,
-            },
-            "model": None
-            if engine.model is None
-            else {"name": engine.model, "params": engine.params},
-            "camera": {
-                "source": source.spec,
-                "kind": source.kind,
-                "width_px": source.width_px or None,
-                "height_px": source.height_px or None,
-                "pixel_format": source.pixel_format,
-                "nominal_fps": source.nominal_fps,
-                "lost": camera.lost_count,
-                "failure": camera.failure,
-            },
-            "face": {"detector": tracker.detector_name, "lost": tracker.status.faces_lost},
-            "fps": None if rate.fps is None else round(rate.fps, 2),
-            "jitter_ms": None if rate.jitter_ms is None else round(rate.jitter_ms, 2),
-            "drops": {"frames": camera.dropped},
-            "queues": {"frames": camera.depth},
-            "memory": {"rss_mb": rss_mb()},
-        }
-
-
-def serve(
-    config: Config,
-    persist: bool = False,
-    load: Optional[Callable[[], Config]] = None,
-) -> bool:
-    """Run a daemon until SIGTERM, SIGINT or the end of its file. Raises ``HrdError``.
-
-    ``load`` reads the configuration again at SIGHUP. Returns False if something hangs so that
-    the process should end at once (``os._exit``) instead of waiting for it.
-    """
-    notifier = Notifier()
-    listen_socket = take_listen_socket()
-    with ExitStack() as stack:
-        signals = stack.enter_context(Signals(reload=load is not None))
-        daemon = Daemon(config, signals.stop, persist, notifier, listen_socket)
-        stack.callback(daemon.close)
-        signals.on_hang = daemon.abandon
-
-        def reloaded() -> Optional[Config]:
-            if load is None or not signals.take_reload():
-                return None
-            try:
-                return load()
-            except HrdError as error:
-                logger.error("reload: %s; the configuration stays as it was", error)
-                return None
-
-        daemon.run(reloaded)
-    return not daemon.left_behind
-
-
-def raise_file_limit(wanted: int) -> None:
-    """Raise this process's soft limit of open files to ``wanted`` as far as the hard one allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    limit = wanted if hard == resource.RLIM_INFINITY else max(soft, min(wanted, hard))
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    except (OSError, ValueError):  # a service may be forbidden to
-        limit = soft
-    if limit < wanted:
-        logger.warning(
-            "only %d files may be open here: clients beyond about %d will be refused "
-            "(LimitNOFILE= in the unit, ulimit -Hn in a shell)",
-            limit,
-            max(0, limit - _SPARE_DESCRIPTORS),
+        state = self._transitions.state
+        return Status(
+            release=__version__,
+            uptime_s=round(now_s - self._started_s, 1),
+            state=None if state is None else state.value,
+            engine=EngineStatus(
+                name=engine.name,
+                provider=engine.provider,
+                reason=self._selection.why,
+                fallbacks=self._fallbacks + self._selection.fallbacks,
+            ),
+            model=None if engine.model is None else ModelStatus(engine.model, engine.params),
+            camera=CameraStatus(
+                source=source.spec,
+                kind=source.kind,
+                width_px=source.width_px or None,
+                height_px=source.height_px or None,
+                pixel_format=source.pixel_format,
+                nominal_fps=source.nominal_fps,
+                lost=camera.lost_count,
+                failure=camera.failure,
+            ),
+            face=FaceStatus(tracker.detector_name, tracker.status.faces_lost),
+            fps=None if rate.fps is None else round(rate.fps, 2),
+            jitter_ms=None if rate.jitter_ms is None else round(rate.jitter_ms, 2),
+            drops=FrameCount(camera.dropped),
+            queues=FrameCount(camera.depth),
+            memory=MemoryStatus(rss_mb()),
+            clients=self.server.stats(),
         )
 
 
@@ -455,16 +332,6 @@ def _open_engine(config: Config, may_build: bool = True) -> Selection:
         live=True,
         may_build=may_build,
     )
-
-
-def _is_camera(spec: str) -> bool:
-    return hangs_alone(spec) or spec.startswith("sim:")
-
-
-def _without_password(spec: str) -> str:
-    from hrd.capture.stream import without_password
-
-    return without_password(spec)
 
 
 def _wall(monotonic_s: float) -> float:

@@ -21,6 +21,7 @@ import hrd
 from hrd.config import Config, load_config
 from hrd.config_text import to_toml
 from hrd.errors import HrdError
+from hrd.files import write_whole
 from hrd.paths import SYSTEM_CONFIG
 from hrd.service.unit import SERVICE, SOCKET, needed_network, render, units_dir
 
@@ -331,10 +332,7 @@ def _differs(host: Host, path: Path, text: str) -> bool:
 def _write(host: Host, path: Path, text: str) -> None:
     target = host.path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, target)  # never half a unit
+    write_whole(target, text.encode("utf-8"))
 
 
 def _write_config(host: Host) -> None:

@@ -12,6 +12,7 @@ import threading
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 from hrd.errors import HrdError
+from hrd.status import Status
 from hrd.types import Reading, Reason, State
 
 logger = logging.getLogger(__name__)
@@ -26,12 +27,17 @@ _HOSTS = ("127.0.0.1", "localhost")
 class Metrics:
     """Counts what happens and serves it at ``http://127.0.0.1:port/metrics``.
 
-    ``snapshot``: called in the server's thread at every scrape; gives the STATUS object. The
+    ``snapshot``: called in the server's thread at every scrape; gives the daemon's status. The
     constructor raises ``HrdError`` if the library is missing or the port is taken; ``port`` 0
     takes a free one. ``stage`` and ``reading`` may be called from any thread.
     """
 
-    def __init__(self, port: int, snapshot: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        port: int,
+        snapshot: Callable[[], Status],
+        request_timeout_s: float = _REQUEST_TIMEOUT_S,
+    ) -> None:
         try:
             import prometheus_client
             from prometheus_client import core, exposition
@@ -61,7 +67,7 @@ class Metrics:
             registry=registry,
         )
         registry.register(self)
-        handler = _handler(exposition.MetricsHandler.factory(registry))
+        handler = _handler(exposition.MetricsHandler.factory(registry), request_timeout_s)
         try:
             self._server = http.server.HTTPServer((ADDRESS, port), handler)
         except OSError as error:
@@ -69,12 +75,12 @@ class Metrics:
                 f"metrics cannot be offered on {ADDRESS}:{port} ({error.strerror}): "
                 "set another metrics.port."
             ) from None
-        self.port: int = self._server.server_address[1]
+        self.address, self.port = self._server.server_address[:2]
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="hrd-metrics", daemon=True
         )
         self._thread.start()
-        logger.info("metrics on http://%s:%d/metrics", ADDRESS, self.port)
+        logger.info("metrics on http://%s:%d/metrics", self.address, self.port)
 
     def stage(self, name: str, duration_s: float) -> None:
         """A stage has run (a ``StageTimer``)."""
@@ -102,13 +108,13 @@ class Metrics:
         yield from self._of_reading(last, readings)
         yield from self._of_status(self._snapshot())
 
-    def _gauge(self, name: str, text: str, value: object) -> Iterator[Any]:
+    def _gauge(self, name: str, text: str, value: Optional[float]) -> Iterator[Any]:
         """One gauge, absent where there is no value: never a zero in place of the unknown."""
-        if isinstance(value, (int, float)):
+        if value is not None:
             yield self._core.GaugeMetricFamily(name, text, value=float(value))
 
-    def _counter(self, name: str, text: str, value: object) -> Iterator[Any]:
-        if isinstance(value, (int, float)):
+    def _counter(self, name: str, text: str, value: Optional[float]) -> Iterator[Any]:
+        if value is not None:
             yield self._core.CounterMetricFamily(name, text, value=float(value))
 
     def _of_reading(
@@ -137,51 +143,46 @@ class Metrics:
             counted.add_metric([state_name, reason_name], count)
         yield counted
 
-    def _of_status(self, status: Mapping[str, Any]) -> Iterator[Any]:
-        yield from self._gauge("hrd_fps", "Measured frame rate", status.get("fps"))
-        yield from self._gauge("hrd_jitter_ms", "Jitter of the frames", status.get("jitter_ms"))
-        yield from self._gauge("hrd_uptime_seconds", "Since the start", status.get("uptime_s"))
-        drops, queues = status.get("drops", {}), status.get("queues", {})
-        yield from self._counter("hrd_frames_dropped", "Frames dropped", drops.get("frames"))
-        yield from self._gauge("hrd_frames_waiting", "Frames in the queue", queues.get("frames"))
-        camera, engine = status.get("camera", {}), status.get("engine", {})
-        yield from self._counter(
-            "hrd_camera_restarts", "Times the camera was lost", camera.get("lost")
-        )
+    def _of_status(self, status: Status) -> Iterator[Any]:
+        camera, engine, clients = status.camera, status.engine, status.clients
+        yield from self._gauge("hrd_fps", "Measured frame rate", status.fps)
+        yield from self._gauge("hrd_jitter_ms", "Jitter of the frames", status.jitter_ms)
+        yield from self._gauge("hrd_uptime_seconds", "Since the start", status.uptime_s)
+        yield from self._counter("hrd_frames_dropped", "Frames dropped", status.drops.frames)
+        yield from self._gauge("hrd_frames_waiting", "Frames in the queue", status.queues.frames)
+        yield from self._counter("hrd_camera_restarts", "Times the camera was lost", camera.lost)
         yield from self._gauge(
-            "hrd_camera_ok", "1 while the camera delivers", float(camera.get("failure") is None)
+            "hrd_camera_ok", "1 while the camera delivers", float(camera.failure is None)
         )
         yield from self._counter(
-            "hrd_engine_fallbacks", "Times the engine was replaced", engine.get("fallbacks", 0)
+            "hrd_engine_fallbacks", "Times the engine was replaced", engine.fallbacks
         )
         info = self._core.GaugeMetricFamily(
             "hrd_engine_info", "The engine that runs", labels=["engine", "provider", "model"]
         )
-        model = status.get("model") or {}
-        names = (engine.get("name"), engine.get("provider"), model.get("name"))
-        info.add_metric([str(name or "") for name in names], 1.0)
+        names = (engine.name, engine.provider, status.model.name if status.model else None)
+        info.add_metric([name or "" for name in names], 1.0)
         yield info
-        clients = status.get("clients", {})
-        yield from self._gauge("hrd_clients", "Connected now", clients.get("connected"))
-        for name, text in (
-            ("accepted", "Connections taken"),
-            ("refused", "Connections refused"),
-            ("cut_off", "Clients cut off because they did not read"),
-            ("bad_requests", "Requests that were answered with ERROR"),
+        yield from self._gauge("hrd_clients", "Connected now", clients.connected)
+        for name, text, count in (
+            ("accepted", "Connections taken", clients.accepted),
+            ("refused", "Connections refused", clients.refused),
+            ("cut_off", "Clients cut off because they did not read", clients.cut_off),
+            ("bad_requests", "Requests that were answered with ERROR", clients.bad_requests),
         ):
-            yield from self._counter(f"hrd_clients_{name}", text, clients.get(name))
-        memory = status.get("memory", {})
-        rss_mb = memory.get("rss_mb")
-        if rss_mb is not None:
-            yield from self._gauge("hrd_memory_bytes", "Resident memory", 1e6 * rss_mb)
+            yield from self._counter(f"hrd_clients_{name}", text, count)
+        if status.memory.rss_mb is not None:
+            yield from self._gauge(
+                "hrd_memory_bytes", "Resident memory", 1e6 * status.memory.rss_mb
+            )
 
 
-def _handler(base: Any) -> Any:
+def _handler(base: Any, timeout_s: float) -> Any:
     """The library's handler, made fit for a daemon: no log of every scrape, no client that holds
     the one thread, and nothing for a web page that pretends to be this machine."""
 
     class Handler(base):
-        timeout = _REQUEST_TIMEOUT_S
+        timeout = timeout_s
 
         def do_GET(self) -> None:
             host = (self.headers.get("Host") or "").rpartition(":")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Tuple
@@ -10,6 +9,7 @@ from typing import Any, Dict, Tuple
 import torch
 
 from hrd.errors import HrdError
+from hrd.files import written_whole
 from hrd.train.models import NetSpec, Pool, PulseNet, Spatial, Temporal
 
 FORMAT = "hrd-train-1"
@@ -18,9 +18,8 @@ FORMAT = "hrd-train-1"
 def save_atomically(path: Path, content: Dict[str, Any]) -> None:
     """Write a checkpoint so that a crash leaves the old one or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    torch.save(content, beside)
-    os.replace(beside, path)
+    with written_whole(path) as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(path: Path) -> Dict[str, Any]:

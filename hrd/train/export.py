@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -24,6 +23,7 @@ import hrd
 from hrd import normalise
 from hrd.engine.card import CONTRACT
 from hrd.errors import HrdError
+from hrd.files import write_whole
 from hrd.train.models import (
     AttentionPool,
     ConvLayer,
@@ -268,15 +268,9 @@ def export(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     card_path = path.with_suffix(".json")
-    _write(path, content)
-    _write(card_path, (json.dumps(card, indent=2) + "\n").encode())
+    write_whole(path, content)
+    write_whole(card_path, (json.dumps(card, indent=2) + "\n").encode())
     return Exported(path, card_path, parity)
-
-
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    os.replace(beside, path)
 
 
 def parity_error(model: PulseNet, content: bytes) -> float:

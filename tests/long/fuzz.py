@@ -25,6 +25,7 @@ from hrd.memory import rss_mb
 from hrd.protocol import MAX_REQUEST_BYTES, ProtocolError
 from hrd.service.lines import LineBuffer
 from hrd.service.server import SocketServer
+from hrd.status import Status
 from tests.socket_help import RawClient, descriptors, hr, short_directory
 
 REQUESTS = (
@@ -102,7 +103,7 @@ def fuzz_socket(rng: random.Random, count: int) -> None:
     """Requests over a real socket; after each lot the server must still answer properly."""
     with short_directory() as folder:
         path = os.path.join(folder, "s")
-        with SocketServer(path, "fuzz", lambda: {"uptime_s": 1.0}, group=None) as server:
+        with SocketServer(path, "fuzz", lambda: Status(uptime_s=1.0), group=None) as server:
             server.publish(hr())
             done = 0
             while done < count:

@@ -324,7 +324,7 @@ def test_the_journal_has_fields(box: Box) -> None:
     entry = json.loads(text)
     assert entry["HRD_STATE"] == "tracking"
     assert entry["PRIORITY"] == "6"
-    assert entry["LOGGER"] == "hrd.pulse"
+    assert entry["LOGGER"] == "hrd.service.transitions"
     assert "Traceback" not in journal(box)
 
 

@@ -19,7 +19,6 @@ import tempfile
 import threading
 import time
 from typing import Dict, List, Optional
-from unittest import mock
 
 from hrd.capture.open import open_source
 from hrd.capture.options import CaptureOptions
@@ -30,6 +29,7 @@ from hrd.memory import rss_mb
 from hrd.rate import FrameRateMeter
 from hrd.service.daemon import Daemon
 from hrd.service.notify import Notifier
+from hrd.status import ClientCounts
 from hrd.types import Frame
 
 FPS = 15.0
@@ -138,8 +138,12 @@ def soak(hours: float) -> int:
         environ = {"NOTIFY_SOCKET": os.path.join(folder, "notify"), "WATCHDOG_USEC": "15000000"}
         values = {"socket.path": path, "metrics.enabled": True, "metrics.port": 19808}
         config = override(Config(), values)
-        with mock.patch.object(Daemon, "_open_camera", return_value=camera):
-            daemon = Daemon(config, threading.Event(), notifier=Notifier(environ))
+        daemon = Daemon(
+            config,
+            threading.Event(),
+            notifier=Notifier(environ),
+            open_camera=lambda *_: camera,  # type: ignore[arg-type]
+        )
         failure: List[BaseException] = []
 
         def run() -> None:
@@ -150,7 +154,7 @@ def soak(hours: float) -> int:
 
         pipeline = threading.Thread(target=run)
         pipeline.start()
-        while not daemon._server.running:
+        while not daemon.server.running:
             time.sleep(0.01)
         reader = Reader(path)
         began_s, visits, heartbeats = time.monotonic(), 0, 0
@@ -176,7 +180,7 @@ def soak(hours: float) -> int:
                     )
                 next_sample_s = now_s + sample_s
         took_s = time.monotonic() - began_s
-        stats = daemon._server.stats()
+        stats = daemon.server.stats()
         daemon.close()
         reader.join()
         heartbeats += heard(systemd)
@@ -198,7 +202,7 @@ def report(
     took_s: float,
     samples: List[List[float]],
     reader: Reader,
-    stats: Dict[str, int],
+    stats: ClientCounts,
     visits: int,
     heartbeats: int,
     failure: List[BaseException],
@@ -214,9 +218,7 @@ def report(
     print(f"memory {sizes[0]:.1f} -> {sizes[-1]:.1f} MB, within {100 * spread:.2f} % of its mean")
     print(f"descriptors {sorted(fds)}")
     print(f"{readings} readings in {seconds:.0f} s with a camera: {reader.states}")
-    print(
-        f"dropped {stats['dropped']}, cut off {stats['cut_off']}, watchdog fed {heartbeats} times"
-    )
+    print(f"dropped {stats.dropped}, cut off {stats.cut_off}, watchdog fed {heartbeats} times")
     complaints = [
         text
         for wrong, text in (
@@ -225,7 +227,7 @@ def report(
             # a visitor may be there at the moment of a sample
             (max(fds) - min(fds) > 1, "descriptors are not flat"),
             (readings < 0.995 * seconds, "readings are missing"),
-            (bool(stats["dropped"]), "readings were dropped"),
+            (bool(stats.dropped), "readings were dropped"),
             (bool(reader.wrong), f"wrong bpm: {reader.wrong[:10]}"),
             (reader.states.get("tracking", 0) < 0.8 * readings, "it hardly tracked"),
             (heartbeats < 1, "the watchdog was not fed"),
