@@ -1,7 +1,7 @@
 """``make check-tensorrt``: hold what the worker uses against real TensorRT wheels.
 
 Downloads the wheels (8.5.3.1 is 550 MB, twice; the others 1 MB) into a cache folder, keeps only
-their Python bindings, and runs scripts/tensorrt_surface.py under the interpreters that they
+their Python bindings, and runs tools/tensorrt_surface.py under the interpreters that they
 are for. The libraries behind the bindings would only be called with a GPU, so empty ones stand in:
 nothing of CUDA is needed. Needs a C compiler. Exit code 1: something does not fit; 77: nothing
 could be checked.
@@ -153,7 +153,7 @@ def ask(python: str, folder: Path, stand_ins: Path, module: str) -> List[str]:
         "PYTHONPATH": str(folder),
         "LD_LIBRARY_PATH": str(stand_ins),
     }
-    surface, worker = ROOT / "scripts" / "tensorrt_surface.py", ROOT / "hrd" / "engine" / "worker"
+    surface, worker = ROOT / "tools" / "tensorrt_surface.py", ROOT / "hrd" / "engine" / "worker"
     done = subprocess.run(
         [python, str(surface), str(worker), module],
         env=environment,

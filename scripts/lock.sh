@@ -70,7 +70,7 @@ check_one() {  # name python architecture glibc
     "$scratch/py$2/bin/pip" install -q --disable-pip-version-check --dry-run --ignore-installed \
         --target "$scratch/none" "${flags[@]}" "${tags[@]}" --python-version "$2" \
         --report "$scratch/report.json" -c "$file" "${wheel}[$(IFS=,; echo "${LOCKED_EXTRAS[*]}")]"
-    "$scratch/py$2/bin/python" scripts/same_set.py "$scratch/report.json" "$file"
+    "$scratch/py$2/bin/python" tools/same_set.py "$scratch/report.json" "$file"
     say "$1: hrd's wheel resolves to exactly the pinned set"
 }
 

@@ -3,8 +3,8 @@
 # (Cortex-A57), hrd's wheel installed from constraints/aarch64-cp311.txt, then
 #   hrd measure --engine onnx   on simulated clips, within 3 bpm of their truth
 #   hrd run                     answers on its socket
-# usage: scripts/test-aarch64.sh [--fresh]    needs root, qemu-user-static and debootstrap;
-# where they cannot be had it says so and ends with 0. The root and the wheels are kept
+# usage: scripts/test-aarch64.sh [--fresh]    needs root; qemu-user-static and debootstrap are
+# installed on a Debian. Where nothing can be proved it says why and ends with 77. The root and the wheels are kept
 # (about 1 GB) in ~/.cache/hrd/aarch64; --fresh makes the environment in it anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,14 +13,14 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/hrd/aarch64
 root=$cache/root
 target=aarch64-cp311 glibc_minor=36
 say() { printf 'aarch64: %s\n' "$*"; }
-skip() { say "skipped: $*"; exit 0; }
+skip() { say "nothing was proved: $*"; exit 77; }
+# shellcheck source=scripts/debian.sh
+source scripts/debian.sh
 
 [ "$(id -u)" = 0 ] || skip "needs root, to make a root file system and run in it"
 binfmt=/proc/sys/fs/binfmt_misc
 if [ "$(uname -m)" != aarch64 ]; then
-    for tool in debootstrap qemu-aarch64-static; do
-        command -v $tool >/dev/null || skip "needs debootstrap and qemu-user-static (apt-get install them)"
-    done
+    why=$(need debootstrap debootstrap qemu-aarch64-static qemu-user-static) || skip "$why"
     [ -e $binfmt/register ] || mount -t binfmt_misc binfmt_misc $binfmt 2>/dev/null ||
         skip "this kernel has no binfmt_misc, so that it cannot start ARM programs"
     if [ ! -e $binfmt/qemu-aarch64 ]; then
@@ -97,7 +97,7 @@ for truth in "$root"/clips/subject*/ground_truth.txt; do
     begin=$SECONDS
     inside /opt/hrd/bin/hrd measure --engine onnx --json "/clips/$subject/vid.avi" \
         >"$cache/$subject.json"
-    python3 scripts/near_truth.py "$cache/$subject.json" "$truth" 3
+    python3 tools/near_truth.py "$cache/$subject.json" "$truth" 3
     say "$subject took $((SECONDS - begin)) s under emulation"
 done
 

@@ -6,18 +6,19 @@
 # No container engine and no registry of images is needed, only root, buildah and debootstrap: every
 # RUN line is executed in a chroot on a Debian 12 base made here under the pinned tag's name. A
 # Jetson's Dockerfile gets this base and its Python in place of NVIDIA's, which proves its steps and
-# not its base. Where this cannot run it says so and ends with 0.
+# not its base. buildah and debootstrap are installed on a Debian. Where nothing can be proved it says
+# why and ends with 77.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/hrd/docker
 base=docker.io/library/debian:12.11-slim
 say() { printf 'docker: %s\n' "$*"; }
-skip() { say "skipped: $*"; exit 0; }
+skip() { say "nothing was proved: $*"; exit 77; }
+# shellcheck source=scripts/debian.sh
+source scripts/debian.sh
 
 [ "$(id -u)" = 0 ] || skip "needs root, for a chroot"
-for tool in buildah debootstrap; do
-    command -v $tool >/dev/null || skip "needs buildah and debootstrap (apt-get install them)"
-done
+why=$(need buildah buildah debootstrap debootstrap) || skip "$why"
 case $(uname -m) in
     x86_64) constraints=x86-64-cp311 ;;
     aarch64) constraints=aarch64-cp311 ;;

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from hrd.bench.roofline import (
+from hrd.engine.card import model_path
+from hrd.engine.onnx import OnnxEngine
+from tools.roofline import (
     A57,
     NANO_FP16,
     LayerCost,
@@ -11,8 +13,6 @@ from hrd.bench.roofline import (
     estimate,
     main,
 )
-from hrd.engine.card import model_path
-from hrd.engine.onnx import OnnxEngine
 
 
 def test_the_roofline_of_known_layers() -> None:

@@ -58,7 +58,7 @@ def test_exported_models_use_only_what_tensorrt_82_reads(name: str) -> None:
 
 
 def _surface() -> Any:
-    path = ROOT / "scripts" / "tensorrt_surface.py"
+    path = ROOT / "tools" / "tensorrt_surface.py"
     spec = importlib.util.spec_from_file_location("tensorrt_surface", path)
     assert spec is not None
     assert spec.loader is not None

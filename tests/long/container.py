@@ -2,7 +2,8 @@
 
 Made with debootstrap and kept in ``build/service-root`` (``HRD_SERVICE_ROOT`` names another
 place); each boot gets a throw-away layer over it. Needs root, debootstrap, systemd-nspawn and
-Python 3.11 (Debian 12's); ``why_not`` says in one sentence what is missing.
+Python 3.11 (Debian 12's); ``prepare`` installs what is missing where it may, and says in one
+sentence what is missing still.
 """
 
 from __future__ import annotations
@@ -36,11 +37,22 @@ def root_path() -> Path:
     return Path(os.environ.get("HRD_SERVICE_ROOT", str(ROOT / "build" / "service-root")))
 
 
-def why_not() -> Optional[str]:
-    """Why no container can be made here, None where one can."""
+_TOOLS = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container"}
+"""Program -> Debian's package."""
+
+
+def prepare() -> Optional[str]:
+    """Install what a container needs; why none can be made here, None where one can."""
     if os.geteuid() != 0:
         return "a container can be made by root only: sudo make test-service"
-    for tool, package in (("debootstrap", "debootstrap"), ("systemd-nspawn", "systemd-container")):
+    missing = [package for tool, package in _TOOLS.items() if shutil.which(tool) is None]
+    if missing and shutil.which("apt-get"):
+        print(f"installing {' '.join(missing)}", file=sys.stderr, flush=True)
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+        for command in (["apt-get", "update", "-qq"], install):
+            subprocess.run(command, env=environment, stdout=subprocess.DEVNULL)
+    for tool, package in _TOOLS.items():
         if shutil.which(tool) is None:
             return f"{tool} is missing: apt-get install {package}"
     if sys.version_info[:2] != (3, 11):

@@ -18,7 +18,7 @@ from tests.long.container import Box
 from tests.long.models import HANG, faulty_student
 from tests.long.recorder import Recorder, Row, keep, said
 
-_WHY_NOT = container.why_not()
+_WHY_NOT = container.prepare()
 pytestmark = pytest.mark.skipif(_WHY_NOT is not None, reason=str(_WHY_NOT))
 
 SOURCE = "sim:bpm=72,variability=0,seed=5,size=320x240"

@@ -1,6 +1,6 @@
 """What decoding a camera's MJPG costs: ms per 640x480 picture, one thread, as hrd decodes it.
 
-usage: python scripts/mjpg_cost.py [PICTURES]
+usage: python tools/mjpg_cost.py [PICTURES]
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m hrd.bench.roofline``: what a model should take on a Jetson Nano, as arithmetic.
+"""``python tools/roofline.py``: what a model should take on a Jetson Nano, as arithmetic.
 
 An ESTIMATE, not a measurement (the model is Williams, Waterman & Patterson's of 2009): a layer
 takes the longer of its arithmetic and its memory traffic, at a share of the processor's peak, and
@@ -147,7 +147,7 @@ def as_text(name: str, layers: Sequence[LayerCost], chunk_frames: int) -> str:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Print the estimate for each model."""
     parser = argparse.ArgumentParser(
-        prog="python -m hrd.bench.roofline", description="Estimated seconds per frame on a Nano."
+        prog="python tools/roofline.py", description="Estimated seconds per frame on a Nano."
     )
     parser.add_argument("models", nargs="*", default=["student", "teacher"], metavar="MODEL")
     parser.add_argument("--chunk", type=int, default=CHUNK_FRAMES, metavar="FRAMES")

@@ -1,0 +1,90 @@
+"""What the long tests do on a fresh machine: install what they need, or say why they prove nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def need(folder: Path, *wanted: str) -> subprocess.CompletedProcess[str]:
+    """``need`` of scripts/debian.sh, on a machine that has only what is in ``folder``."""
+    script = f'source "{ROOT}/scripts/debian.sh"; need {" ".join(wanted)}'
+    bash = shutil.which("bash")
+    assert bash is not None
+    return subprocess.run(
+        [bash, "-c", script], capture_output=True, text=True, env={"PATH": str(folder)}
+    )
+
+
+def test_root_on_a_debian_installs_what_is_missing(tmp_path: Path) -> None:
+    program(tmp_path, "id", "echo 0")
+    program(tmp_path, "there", "")
+    log, made = tmp_path / "log", tmp_path / "wanted-tool"
+    program(
+        tmp_path,
+        "apt-get",
+        f'echo "$@" >> {log}; [ "$1" = update ] || {{ echo "#!/bin/sh" > {made}; '
+        f"{shutil.which('chmod')} +x {made}; }}",
+    )
+    done = need(tmp_path, "there", "there-package", "wanted-tool", "its-package")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert log.read_text().splitlines() == [
+        "update -qq",
+        "install -y -qq --no-install-recommends its-package",
+    ]
+    assert need(tmp_path, "wanted-tool", "its-package").stderr == ""  # nothing left to do
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_where_it_cannot_be_installed_one_sentence_names_the_package(
+    tmp_path: Path, user: str
+) -> None:
+    program(tmp_path, "id", f"echo {user}")
+    if user == "1000":
+        program(tmp_path, "apt-get", "exit 99")
+    done = need(tmp_path, "no-such-tool", "its-package")
+    assert (done.returncode, done.stdout) == (
+        1,
+        "no-such-tool is missing (apt-get install its-package)\n",
+    )
+
+
+@pytest.mark.parametrize("script", ["test-aarch64.sh", "test-docker.sh"])
+def test_what_proves_nothing_exits_with_77(tmp_path: Path, script: str) -> None:
+    program(tmp_path, "id", "echo 1000")
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", str(ROOT / "scripts" / script)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": path},
+    )
+    assert done.returncode == 77
+    assert "nothing was proved: needs root" in done.stdout
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [("pytest.skip('no tool')", 77), ("pass", 0), ("assert False", 1)],
+)
+def test_a_long_run_that_skipped_everything_exits_with_77(
+    tmp_path: Path, body: str, code: int
+) -> None:
+    shutil.copy(ROOT / "tests" / "long" / "conftest.py", tmp_path)
+    (tmp_path / "test_it.py").write_text(f"import pytest\n\ndef test_it():\n    {body}\n")
+    pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    assert subprocess.run(pytest_, capture_output=True, cwd=str(tmp_path)).returncode == code
