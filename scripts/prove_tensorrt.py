@@ -25,7 +25,8 @@ from hrd.engine.onnx import OnnxEngine
 from hrd.engine.options import TensorRtOptions
 from hrd.engine.select import Selection, open_engine
 from hrd.engine.supervise import SupervisedEngine
-from hrd.engine.tensorrt import TOLERANCE, TensorRtEngine, open_tensorrt
+from hrd.engine.tensorrt import TensorRtEngine
+from hrd.engine.tensorrt_open import TOLERANCE, open_tensorrt
 from hrd.errors import HrdError
 from hrd.face.detect import open_detector
 from hrd.measure import measure_file

@@ -1,4 +1,4 @@
-"""What the long tests do on a fresh machine: install what they need, or say why they prove nothing."""
+"""Long tests on a fresh machine: they install what they need, or say why they prove nothing."""
 
 from __future__ import annotations
 

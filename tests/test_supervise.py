@@ -22,7 +22,8 @@ from hrd.engine.pos import PosEngine
 from hrd.engine.process import WorkerFailure
 from hrd.engine.select import open_engine
 from hrd.engine.supervise import Level, SupervisedEngine
-from hrd.engine.tensorrt import TensorRtEngine, open_tensorrt
+from hrd.engine.tensorrt import TensorRtEngine
+from hrd.engine.tensorrt_open import open_tensorrt
 from hrd.errors import Kind
 from hrd.pipeline import Pipeline, PipelineConfig
 from hrd.pulse import PulseConfig

@@ -23,13 +23,9 @@ from hrd.engine.interpreters import candidates
 from hrd.engine.onnx import OnnxEngine
 from hrd.engine.options import TensorRtOptions
 from hrd.engine.process import WorkerFailure, WorkerProcess
-from hrd.engine.tensorrt import (
-    NotBuiltError,
-    TensorRtEngine,
-    diagnose,
-    open_tensorrt,
-    relative_difference,
-)
+from hrd.engine.tensorrt import TensorRtEngine
+from hrd.engine.tensorrt_check import diagnose
+from hrd.engine.tensorrt_open import NotBuiltError, open_tensorrt, relative_difference
 from hrd.engine.worker import framing
 from hrd.errors import Kind
 from tests.gpu_help import FakeGpu, python36, script

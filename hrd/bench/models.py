@@ -16,7 +16,8 @@ from hrd.engine.network import NetworkEngine
 from hrd.engine.onnx import OnnxEngine
 from hrd.engine.options import TensorRtOptions
 from hrd.engine.pos import PosEngine
-from hrd.engine.tensorrt import TensorRtEngine, TensorRtFacts, open_tensorrt
+from hrd.engine.tensorrt import TensorRtEngine, TensorRtFacts
+from hrd.engine.tensorrt_open import open_tensorrt
 from hrd.types import CROP_PX, MODEL_FS_HZ, RoiChunk
 
 _WARM_UP_CHUNKS = 5

@@ -63,7 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build, compare, keep; print what there is now."""
     from hrd.config import override
-    from hrd.engine.tensorrt import open_tensorrt
+    from hrd.engine.tensorrt_open import open_tensorrt
 
     set_up_logging(args.log_level or "warning")
     models, args.model = args.model, None

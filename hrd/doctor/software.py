@@ -168,7 +168,7 @@ def engine(config: Config) -> List[Finding]:
 
 def gpu(config: Config) -> List[Finding]:
     """TensorRT, the GPU that it would use, and its cache of built engines."""
-    from hrd.engine.tensorrt import diagnose
+    from hrd.engine.tensorrt_check import diagnose
 
     options = config.engine
     wanted = options.name == "tensorrt"

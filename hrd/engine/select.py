@@ -155,7 +155,7 @@ class _Opening:
         return "asked for" if self._name != "auto" else "the best that works here"
 
     def _tensorrt(self, stop: threading.Event) -> Engine:
-        from hrd.engine.tensorrt import open_tensorrt
+        from hrd.engine.tensorrt_open import open_tensorrt
 
         may_build = self._may_build and (self._live or self._name == "tensorrt")
         return open_tensorrt(
