@@ -16,7 +16,6 @@ import json
 import logging
 import mmap
 import os
-import select
 import signal
 import socket
 import struct
@@ -32,6 +31,7 @@ import numpy as np
 from hrd.capture.open import open_source
 from hrd.capture.options import CaptureOptions
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
+from hrd.childprocess import StoppedError, await_answer, end, how_it_ended
 from hrd.errors import HrdError
 from hrd.types import Frame
 
@@ -44,7 +44,6 @@ _FRAME = struct.Struct("<cBBHHQdQ")
 """Tag, generation of the memory, slot, width, height, index, time, dropped so far."""
 _TAG = b"F"
 _MESSAGE_BYTES = 16 * 1024
-_SLICE_S = 0.1  # how soon a stop is noticed
 _MARGIN_S = 1.5  # the child is to notice by itself first
 _GRACE_S = 0.7  # to set the camera's exposure free again
 _KILL_S = 0.5
@@ -123,21 +122,12 @@ class ChildSource(FrameSource):
         if self._closed:
             return
         self._closed = True
-        process = self._process
-        if process.poll() is None:
-            for number, wait_s in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, _KILL_S)):
-                process.send_signal(number)
-                try:
-                    process.wait(wait_s)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-            else:
-                logger.error(
-                    "the capture process %d hangs in the kernel and is left behind: "
-                    "unplug the camera, or restart the machine",
-                    process.pid,
-                )
+        if not end(self._process, (signal.SIGTERM, _GRACE_S), (signal.SIGKILL, _KILL_S)):
+            logger.error(
+                "the capture process %d hangs in the kernel and is left behind: "
+                "unplug the camera, or restart the machine",
+                self._process.pid,
+            )
         self._socket.close()
         if self._map is not None:
             self._map.close()
@@ -153,16 +143,13 @@ class ChildSource(FrameSource):
     def _next(self, hung: str, patience_s: float) -> Dict[str, Any]:
         """The next message; frames are copied out. Raises ``SourceError``."""
         deadline_s = time.monotonic() + patience_s
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
         while True:
-            if self._stop.is_set():
-                raise SourceError("The camera is being closed.")
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0.0:
-                raise SourceError(f"{hung}: its process is killed and started again.")
-            if not poll.poll(1e3 * min(_SLICE_S, left_s)):
-                continue
+            try:
+                await_answer(self._socket, deadline_s, self._stop)
+            except StoppedError:
+                raise SourceError("The camera is being closed.") from None
+            except TimeoutError:
+                raise SourceError(f"{hung}: its process is killed and started again.") from None
             try:
                 data, descriptors = _receive(self._socket)
             except OSError:
@@ -200,13 +187,9 @@ class ChildSource(FrameSource):
         return Frame(image, time_s, index)
 
     def _why_dead(self) -> str:
-        try:
-            code: Optional[int] = self._process.wait(_KILL_S)
-        except subprocess.TimeoutExpired:
-            code = None
-        how = f"by signal {-code}" if code is not None and code < 0 else f"with status {code}"
+        how = how_it_ended(self._process, _KILL_S) or "has closed its socket"
         name = self.info.spec if hasattr(self, "info") else "the camera"
-        return f"the capture process of {name} has ended {how}: it is started again."
+        return f"the capture process of {name} {how}: it is started again."
 
 
 def _environment() -> Dict[str, str]:

@@ -18,10 +18,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO, Callable, Deque, List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -30,6 +29,7 @@ from hrd.capture import gdp
 from hrd.capture.clock import StreamClock
 from hrd.capture.options import CaptureOptions
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
+from hrd.childprocess import LastWords, end
 from hrd.types import Frame
 
 logger = logging.getLogger(__name__)
@@ -139,7 +139,6 @@ class CsiSource(FrameSource):
         self._clock = StreamClock(spec, warm_up_s=0.5 if self._timed else 0.0)
         self._index = 0
         self._picture = np.empty((options.height_px, options.width_px, 4), np.uint8)  # BGRx
-        self._said: Deque[str] = deque(maxlen=50)
         self._lock = threading.Lock()
         self._closed = False
         self._fd = -1
@@ -198,23 +197,12 @@ class CsiSource(FrameSource):
             os.close(write_fd)
         self._fd = read_fd
         assert self._child.stdout is not None
-        self._listener = threading.Thread(
-            target=_collect_lines, args=(self._child.stdout, self._said), daemon=True
-        )
-        self._listener.start()
+        self._words = LastWords(self._child.stdout, 50, "gst-launch")
 
     def _end_child(self) -> None:
-        child = self._child
-        if child.poll() is None:
-            # SIGINT makes gst-launch stop the pipeline in order; Argus killed in the middle of a
-            # capture can stay wedged until its daemon is restarted
-            child.send_signal(signal.SIGINT)
-            try:
-                child.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-        self._listener.join(_GRACE_S)
+        # SIGINT makes gst-launch stop the pipeline in order; Argus killed in the middle of a
+        # capture can stay wedged until its daemon is restarted
+        end(self._child, (signal.SIGINT, _GRACE_S), (signal.SIGKILL, _GRACE_S))
 
     def _next_frame(self, timeout_s: float) -> Frame:
         with self._lock:
@@ -276,7 +264,7 @@ class CsiSource(FrameSource):
         if self._closed:
             return f"{self._spec} is closed."
         self._end_child()
-        line = failure_line(list(self._said))
+        line = failure_line(self._words.of_the_dead())
         if 'no element "nvarguscamerasrc"' in line:
             return (
                 f"{self._spec} needs a Jetson with JetPack: GStreamer here has no nvarguscamerasrc."
@@ -298,10 +286,3 @@ def _has_element(name: str) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return answer.returncode == 0
-
-
-def _collect_lines(pipe: IO[bytes], lines: Deque[str]) -> None:
-    """Keep the last things that the child said; ends when the child does."""
-    with pipe:
-        for line in pipe:
-            lines.append(line.decode("utf-8", "replace").rstrip())

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import IO, Any, Callable, Deque, Dict, Optional
 
+from hrd.childprocess import LastWords, Step, end, how_it_ended
 from hrd.engine.base import EngineError
 from hrd.engine.worker import framing
 from hrd.errors import Kind
@@ -55,7 +56,6 @@ class WorkerProcess:
         self._seq = 0
         self._decoder = framing.Decoder()
         self._messages: Deque[framing.Message] = collections.deque()
-        self._said: Deque[str] = collections.deque(maxlen=_STDERR_LINES)
         try:
             self._process = subprocess.Popen(
                 [python, str(WORKER_DIR)],
@@ -77,10 +77,7 @@ class WorkerProcess:
         self._out = self._process.stdout.fileno()
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
-        self._listener = threading.Thread(
-            target=_listen, args=(self._process.stderr, self._said), name="hrd-worker", daemon=True
-        )
-        self._listener.start()
+        self._words = LastWords(self._process.stderr, _STDERR_LINES, "hrd-worker")
         try:
             hello = self._converse(b"", 0, framing.HELLO, _HELLO_S, None, "starting it")
         except WorkerFailure:
@@ -122,10 +119,7 @@ class WorkerProcess:
             except OSError:
                 pass
         self._close_pipe(self._process.stdin)
-        try:
-            self._process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            self._kill()
+        self._end((None, _GRACE_S), (signal.SIGKILL, _GRACE_S))
         self._close_pipe(self._process.stdout)
 
     def _converse(
@@ -207,27 +201,18 @@ class WorkerProcess:
 
     def _epitaph(self, what: str) -> str:
         """How it ended, as a sentence."""
-        try:
-            code = self._process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
+        how = how_it_ended(self._process, _GRACE_S)
+        if how is None:
             self._kill()
             return f"the TensorRT worker closed its pipe ({what})"
-        self._listener.join(_GRACE_S)  # its last words
-        if code < 0:
-            try:
-                name = signal.Signals(-code).name
-            except ValueError:
-                name = f"signal {-code}"
-            hint = ", perhaps for lack of memory" if -code == signal.SIGKILL else ""
-            return f"the TensorRT worker was killed by {name}{hint} ({what})"
-        said = f": {self._said[-1]}" if self._said else ""
-        return f"the TensorRT worker exited with code {code} ({what}){said}"
+        said = self._words.of_the_dead() if self._process.returncode >= 0 else ()
+        return f"the TensorRT worker {how} ({what}){f': {said[-1]}' if said else ''}"
 
     def _kill(self) -> None:
-        self._process.kill()
-        try:
-            self._process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:  # stuck in the driver: the kernel will reap it some day
+        self._end((signal.SIGKILL, _GRACE_S))
+
+    def _end(self, *steps: Step) -> None:
+        if not end(self._process, *steps):
             logger.warning("the TensorRT worker %d does not die", self._process.pid)
 
     @staticmethod
@@ -245,16 +230,6 @@ def _kind(said: object) -> Kind:
         return Kind(said)
     except ValueError:  # a newer worker's
         return Kind.FAILED
-
-
-def _listen(pipe: IO[bytes], said: Deque[str]) -> None:
-    """Keep the newest lines of standard error, and the pipe empty."""
-    with pipe:
-        for line in pipe:
-            text = line.decode("utf-8", "replace").strip()
-            if text:
-                said.append(text)
-                logger.debug("worker: %s", text)
 
 
 def _environment(python: str) -> Dict[str, str]:
