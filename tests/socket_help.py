@@ -7,16 +7,17 @@ import json
 import os
 import socket
 import tempfile
-import time
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List
 
 import jsonschema
 
 from hrd import protocol
 from hrd.types import Reading, Reason, State
+from tests.waiting import PATIENCE_S, eventually
+
+__all__ = ["PATIENCE_S", "eventually"]
 
 VALIDATOR = jsonschema.Draft202012Validator(protocol.load_schema())
-PATIENCE_S = 20.0  # a test waits this long before it fails, and never this long if all is well
 
 
 def hr(n: int = 0, **extra: object) -> Dict[str, Any]:
@@ -39,14 +40,6 @@ def short_directory() -> Iterator[str]:
     """pytest's own are too long for the path of a UNIX socket."""
     with tempfile.TemporaryDirectory(prefix="hrd") as directory:
         yield directory
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Return as soon as the condition holds; fail if it does not for a long time."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, f"still not: {what}"
-        time.sleep(0.002)
 
 
 def descriptors() -> int:

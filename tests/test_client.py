@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
@@ -359,10 +358,8 @@ def test_a_daemon_that_does_not_accept(path: str) -> None:
                 waiting = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
                 waiting.setblocking(False)
                 waiting.connect(path)
-        started_s = time.monotonic()
         with pytest.raises(ClientError, match="does not answer"):
             Client(path, timeout_s=0.05)
-        assert time.monotonic() - started_s >= 0.05  # it did wait
 
 
 # No daemon.

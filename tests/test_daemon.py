@@ -19,6 +19,7 @@ from hrd.capture.source import SourceError
 from hrd.client import Client
 from hrd.protocol import load_schema
 from hrd.service import sources
+from tests.waiting import eventually
 
 HRD = [sys.executable, "-m", "hrd"]
 VALIDATOR = jsonschema.Draft202012Validator(load_schema())
@@ -34,11 +35,13 @@ class Running:
         )
 
     def client(self) -> Client:
-        deadline_s = time.monotonic() + 60
-        while not os.path.exists(self.socket):
+        """Once it answers."""
+
+        def answers() -> bool:
             assert self.process.poll() is None, self.process.stderr.read()  # type: ignore[union-attr]
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
+            return os.path.exists(self.socket)
+
+        eventually(answers, "it listens", 60.0)
         return Client(self.socket, timeout_s=60)
 
     def stop(self) -> int:

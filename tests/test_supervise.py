@@ -32,6 +32,7 @@ from tests.fakes import SKIN_FACE, always, skin_frame
 from tests.gpu_help import FakeGpu
 from tests.test_daemon import running
 from tests.test_engine import chunk, part
+from tests.waiting import eventually
 
 WHOLE = chunk(450, bpm=78.0)
 CHUNKS = [part(WHOLE, start, start + 30) for start in range(0, 450, 30)]
@@ -174,7 +175,7 @@ def test_what_comes_back_takes_over_without_a_seam() -> None:
             best.broken = "the worker was killed"
         if i == 8:
             may_open.set()
-            wait_until(lambda: bool(engine._arrived))
+            wait_until(lambda: engine.taking_over)
         out.append(engine.process(piece).bvp)
         names.append(engine.info.name)
     assert names == ["tensorrt"] * 3 + ["onnx"] * 5 + ["tensorrt"] * 7
@@ -198,7 +199,7 @@ def test_what_comes_back_wrong_is_refused() -> None:
         engine.process(piece)
     best.broken = "gone"
     engine.process(CHUNKS[4])
-    wait_until(lambda: bool(engine._arrived))
+    wait_until(lambda: engine.taking_over)
     engine.process(CHUNKS[5])
     assert engine.info.name == "onnx"
     assert "differs by 0.50 from the engine before it" in engine.why
@@ -226,7 +227,7 @@ def test_it_waits_longer_and_longer_and_stops_for_what_is_absent() -> None:
     waits = np.diff(tries)
     assert waits[0] >= 0.1 - 0.01
     assert waits[1] >= 0.4 - 0.01
-    wait_until(lambda: engine._next_try_s is None)
+    wait_until(lambda: "try" not in engine.why)
     assert "no GPU any more" in engine.why
     assert "next try" not in engine.why
     engine.close()
@@ -327,7 +328,7 @@ def test_a_worker_that_fails_costs_no_sample(gpu: FakeGpu, how: str) -> None:
             if how == "kill":
                 os.kill(worker.worker_pid, signal.SIGKILL)
             else:
-                worker._deadline_s = 1.0 if how == "hang" else 30.0
+                worker.deadline_s = 1.0 if how == "hang" else 30.0
                 gpu.fault(how)
         out.append(engine.process(piece).bvp)
     assert engine.info.name == "onnx"
@@ -415,10 +416,7 @@ def test_the_daemon_loses_its_worker_and_gets_it_back(gpu: FakeGpu, tmp_path: Pa
 
 
 def wait_until(done: Callable[[], bool], limit_s: float = 60.0) -> None:
-    end_s = time.monotonic() + limit_s
-    while not done():
-        assert time.monotonic() < end_s, "waited in vain"
-        time.sleep(0.05)
+    eventually(done, "what was waited for", limit_s)
 
 
 # The commands.

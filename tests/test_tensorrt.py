@@ -173,7 +173,7 @@ def test_a_hang_ends_at_the_deadline_and_the_worker_with_it(
 ) -> None:
     engine = open_tensorrt("student", options)
     engine.infer(FRAMES[:30])
-    engine._deadline_s = 0.3
+    engine.deadline_s = 0.3
     gpu.fault("hang")
     with pytest.raises(WorkerFailure, match=r"not answered within 0\.3 s"):
         engine.infer(FRAMES[:30])
@@ -184,7 +184,7 @@ def test_a_hang_ends_at_the_deadline_and_the_worker_with_it(
 
 def test_a_stopped_worker_that_does_not_even_read(engine: TensorRtEngine) -> None:
     engine.infer(FRAMES[:30])
-    engine._deadline_s = 0.3
+    engine.deadline_s = 0.3
     os.kill(engine.worker_pid, signal.SIGSTOP)  # the pipe fills: writing must time out as well
     with pytest.raises(WorkerFailure, match="not answered"):
         engine.infer(FRAMES)

@@ -1,13 +1,23 @@
-"""Waiting for what another process says, without guessing how long that takes."""
+"""Waiting for what another thread or process does, without guessing how long that takes."""
 
 from __future__ import annotations
 
 import os
 import select
+import threading
 import time
-from typing import IO
+from typing import IO, Callable
 
 PATIENCE_S = 20.0  # a test waits this long before it fails, and never this long if all is well
+
+
+def eventually(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Return as soon as the condition holds; fail if it does not for a long time."""
+    deadline_s = time.monotonic() + patience_s
+    never = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline_s, f"still not: {what}"
+        never.wait(0.002)
 
 
 def read_line(pipe: IO[bytes]) -> bytes:

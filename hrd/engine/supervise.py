@@ -109,6 +109,12 @@ class SupervisedEngine(Engine):
         return self._count
 
     @property
+    def taking_over(self) -> bool:
+        """Whether a better engine is ready to do the next chunk."""
+        with self._lock:
+            return bool(self._arrived)
+
+    @property
     def current(self) -> Engine:
         """The engine that runs now."""
         return self._current

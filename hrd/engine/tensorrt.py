@@ -46,7 +46,8 @@ class TensorRtEngine(NetworkEngine):
     ) -> None:
         self._worker = worker
         self._chunk_frames = chunk_frames
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
+        """A chunk that takes longer than this has failed."""
         self.facts = facts
         self.delay_frames = reference.delay_frames
         self.history_frames = reference.history_frames
@@ -71,7 +72,7 @@ class TensorRtEngine(NetworkEngine):
         parts = []
         for start in range(0, len(frames), self._chunk_frames):
             part = frames[start : start + self._chunk_frames]
-            parts.append(run_chunk(self._worker, part, self._forget, self._deadline_s))
+            parts.append(run_chunk(self._worker, part, self._forget, self.deadline_s))
             self._forget = False
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
