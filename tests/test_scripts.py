@@ -88,3 +88,34 @@ def test_a_long_run_that_skipped_everything_exits_with_77(
     (tmp_path / "test_it.py").write_text(f"import pytest\n\ndef test_it():\n    {body}\n")
     pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     assert subprocess.run(pytest_, capture_output=True, cwd=str(tmp_path)).returncode == code
+
+
+def make_run(folder: Path, source: str, count: str = "") -> subprocess.CompletedProcess[str]:
+    """scripts/run.sh, as ``make run`` calls it."""
+    program(folder, "hrd", f'exec "{sys.executable}" -m hrd "$@"')
+    script = ["bash", str(ROOT / "scripts" / "run.sh"), str(folder), source, count]
+    arguments = ["--engine", "pos", "--detector", "opencv"]
+    return subprocess.run(
+        [*script, *arguments],
+        cwd=str(ROOT),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )
+
+
+@pytest.mark.slow
+def test_a_file_played_to_its_end_is_summed_up_and_no_failure(tmp_path: Path) -> None:
+    done = make_run(tmp_path, "sim:kind=wall,seconds=4,size=160x120")
+    assert (done.returncode, done.stderr) == (0, "")
+    *readings, summary = done.stdout.splitlines()
+    assert all("no bpm: no face, nobody to be seen" in line for line in readings)
+    assert summary == f"{len(readings)} readings, 0 with a bpm"
+    assert os.listdir(tmp_path) == ["hrd"]  # nothing is left behind
+
+
+def test_a_bad_source_is_one_sentence_and_nothing_else(tmp_path: Path) -> None:
+    done = make_run(tmp_path, "/no/such/film.mp4")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("hrd: There is no file /no/such/film.mp4")
+    assert done.stderr.count("\n") == 1
