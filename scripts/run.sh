@@ -25,20 +25,20 @@ trap finish EXIT
 trap 'exit 130' TERM
 trap : INT  # Ctrl-C ends the watcher, and then this script goes on to its end
 
-# a daemon that could not start has already said why
-while [ ! -S "$socket" ]; do
-    kill -0 "$daemon" 2>/dev/null || { wait "$daemon"; exit $?; }
-    sleep 0.1
-done
-watch=("$bin/hrd" watch --socket "$socket" --wait 60 --once)
+watch=("$bin/hrd" watch --socket "$socket" --once)
+or_else() {  # a daemon that has ended says itself why; else its client does
+    local turn
+    for ((turn = 0; turn < 30; turn++)); do  # its socket closes a moment before it ends
+        kill -0 "$daemon" 2>/dev/null || { wait "$daemon"; exit $?; }
+        sleep 0.1
+    done
+    cat "$folder/watch" >&2
+    exit 1
+}
+# once there is something to see, the daemon has said which camera it is
+"${watch[@]}" --json --count 1 --wait 600 --pid "$daemon" >/dev/null 2>"$folder/watch" || or_else
+tell
 if [ -n "$count" ]; then
     watch+=(--tracking --count "$count")
 fi
-# the camera is open, or it is not, before there is anything to see
-tell
-"${watch[@]}" || {
-    code=$?
-    # a daemon that has ended with an error says more than its client
-    kill -0 "$daemon" 2>/dev/null || { wait "$daemon"; exit $?; }
-    exit "$code"
-}
+"${watch[@]}" 2>"$folder/watch" || or_else

@@ -75,7 +75,7 @@ def test_an_error_that_nobody_can_be_told_keeps_its_exit_code() -> None:
 def test_the_daemon_runs_without_streams(output: str, tmp_path: Path) -> None:
     source = "sim:seconds=0.5,size=160x120"
     done = hrd(
-        f"hrd run --source {source} --engine pos --detector opencv"
+        f"hrd run --source {source} --engine pos"
         f" --socket {tmp_path}/s {output}; code=$?; ls {tmp_path}; exit $code"
     )
     assert (done.returncode, done.stdout) == (0, b"")

@@ -94,9 +94,8 @@ def make_run(folder: Path, source: str, count: str = "") -> subprocess.Completed
     """scripts/run.sh, as ``make run`` calls it."""
     program(folder, "hrd", f'exec "{sys.executable}" -m hrd "$@"')
     script = ["bash", str(ROOT / "scripts" / "run.sh"), str(folder), source, count]
-    arguments = ["--engine", "pos", "--detector", "opencv"]
     return subprocess.run(
-        [*script, *arguments],
+        [*script, "--engine", "pos"],
         cwd=str(ROOT),
         capture_output=True,
         text=True,
@@ -112,6 +111,20 @@ def test_a_file_played_to_its_end_is_summed_up_and_no_failure(tmp_path: Path) ->
     assert all("no bpm: no face, nobody to be seen" in line for line in readings)
     assert summary == f"{len(readings)} readings, 0 with a bpm"
     assert os.listdir(tmp_path) == ["hrd"]  # nothing is left behind
+
+
+@pytest.mark.slow
+def test_a_drawn_face_is_announced_before_the_first_reading(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    program(tmp_path, "hrd", f'exec "{sys.executable}" -m hrd "$@"')
+    script = f'"{ROOT}/scripts/run.sh" "{tmp_path}" auto 1 >"{log}" 2>&1'
+    assert subprocess.run(["bash", "-c", script], cwd=str(ROOT)).returncode == 0
+    first, *readings, summary = log.read_text().splitlines()
+    if list(Path("/dev").glob("video*")):
+        return  # a machine with a camera announces nothing
+    assert "no camera found: using the SIMULATED one" in first
+    assert "bpm" in readings[-1]
+    assert "1 with a bpm" in summary
 
 
 def test_a_bad_source_is_one_sentence_and_nothing_else(tmp_path: Path) -> None:

@@ -151,6 +151,17 @@ def test_waiting_for_a_daemon_that_starts_later(path: str) -> None:
     assert [line for line in lines if "72.0 bpm" in line] == lines
 
 
+def test_waiting_ends_with_the_process_that_was_to_listen(path: str) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as starting:
+        process = start("--socket", path, "--wait", "600", "--pid", str(starting.pid))
+        assert process.stderr is not None
+        assert b"waiting up to 600 s" in read_line(process.stderr)
+        starting.communicate()
+    lines = finish(process)
+    assert process.returncode == 1
+    assert lines[-1].startswith("hrd: No daemon is listening")
+
+
 @pytest.mark.parametrize("wait", ["0", "0.3"])
 def test_no_daemon(path: str, wait: str) -> None:
     process = start("--socket", path, "--wait", wait)

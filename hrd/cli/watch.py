@@ -67,6 +67,12 @@ def add_parser(
         help="how long to wait for a daemon that is still starting (default: 0)",
     )
     parser.add_argument(
+        "--pid",
+        metavar="PID",
+        type=_positive,
+        help="with --wait: give up when this process has ended, as tail --pid does",
+    )
+    parser.add_argument(
         "--once",
         action="store_true",
         help="end with the daemon instead of waiting for the next one, and sum up",
@@ -83,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     )
     try:
         path = args.socket or _configured(args.config)
-        connect(path, args.wait, _say).close()
+        connect(path, args.wait, _say, args.pid).close()
         with Client(
             path,
             timeout_s=max(_SILENCE_S, args.wait),
@@ -116,20 +122,36 @@ def _configured(config: Optional[str]) -> str:
     return load_config(config).socket.path
 
 
-def connect(path: str, wait_s: float, say: Callable[[str], object]) -> Client:
-    """A client, waiting up to ``wait_s`` for the daemon; raises ``ClientError``."""
+def connect(
+    path: str, wait_s: float, say: Callable[[str], object], pid: Optional[int] = None
+) -> Client:
+    """A client, waiting up to ``wait_s`` for the daemon, and no longer than the process ``pid``
+    lives; raises ``ClientError``."""
     deadline_s = time.monotonic() + wait_s
     said = False
     while True:
         try:
             return Client(path, timeout_s=max(_SILENCE_S, wait_s))
         except NoDaemonError:
-            if time.monotonic() + _RETRY_S > deadline_s:
+            if time.monotonic() + _RETRY_S > deadline_s or not _lives(pid):
                 raise
             if not said:
                 say(f"no daemon at {path} yet; waiting up to {wait_s:g} s")
                 said = True
             threading.Event().wait(_RETRY_S)  # nothing tells of a file that appears
+
+
+def _lives(pid: Optional[int]) -> bool:
+    """Whether there is such a process; True for None."""
+    if pid is None:
+        return True
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def follow(client: Client, view: View, count: Optional[int], tracking: bool) -> None:
