@@ -71,11 +71,12 @@ def simulated(folder: Path) -> Iterator[Running]:
 @pytest.mark.slow
 def test_simulated_face_is_read_through_the_socket(simulated: Running) -> None:
     readings: List[float] = []
+    began_s = time.time()
     with simulated.client() as client:
         for message in client.messages(ppg=True):
             VALIDATOR.validate(message)
             if message["class"] == "HR":
-                assert abs(message["time"] - time.time()) < 5
+                assert began_s <= message["time"] <= time.time()
                 if message["state"] == "tracking":
                     readings.append(message["bpm"])
             if len(readings) == 3:

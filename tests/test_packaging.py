@@ -125,6 +125,8 @@ def test_the_wheel_contains_models_unit_and_configuration(tmp_path: Path) -> Non
         "hrd/systemd/hrd.toml",
         "hrd/engine/worker/__main__.py",
         "hrd/estimate/confidence.json",
+        "hrd/protocol.schema.json",
+        "hrd/py.typed",
     ):
         assert name in names, name
     assert not [name for name in names if name.startswith(("tests/", "runs/"))]

@@ -555,6 +555,20 @@ def test_group(directory: str) -> None:
         assert os.stat(path).st_gid == mine
 
 
+def test_a_group_that_may_not_be_given_is_named(
+    path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def chown(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "chown", chown)
+    other = next(entry for entry in grp.getgrall() if entry.gr_gid != os.getegid())
+    SocketServer(path, "1.2.3", group=other.gr_name).close()
+    mine = grp.getgrgid(os.getegid()).gr_name
+    assert f"{path} stays with the group {mine}, whose members alone may connect" in caplog.text
+    assert f"a member of the group {other.gr_name} may give it to that one" in caplog.text
+
+
 def test_nothing_is_left_behind(directory: str, path: str) -> None:
     threads = threading.active_count()
     before = descriptors()

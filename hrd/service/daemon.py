@@ -155,7 +155,7 @@ class Daemon:
         old = self._config
         self._notifier.reloading()
         if config.socket != old.socket:
-            logger.warning("the changes to [socket] take effect at the next start of hrd")
+            logger.warning("changes to [socket] in the config take effect when hrd starts again")
         logging.getLogger().setLevel(config.log.level.upper())
         try:
             self._reload_pipeline(old, config)
@@ -263,7 +263,11 @@ class Daemon:
         waiting_s = self.server.undelivered_s()
         if waiting_s > _UNDELIVERED_S:
             if not self._server_stuck:
-                logger.error("the socket's thread has not moved for %.0f s", waiting_s)
+                logger.error(
+                    "no client has been sent anything for %.0f s: the socket's thread hangs, and "
+                    "the watchdog is no longer fed",
+                    waiting_s,
+                )
             self._server_stuck = True
             return
         self._server_stuck = False

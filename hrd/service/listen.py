@@ -143,6 +143,14 @@ def _gid_of(group: Optional[str]) -> Optional[int]:
         return None
 
 
+def group_name(gid: int) -> str:
+    """A group as people know it; its number where it has no name."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
 def _give_to_group(path: str, gid: Optional[int]) -> None:
     if gid is None:
         return
@@ -151,9 +159,11 @@ def _give_to_group(path: str, gid: Optional[int]) -> None:
             os.chown(path, -1, gid)
     except PermissionError:
         logger.warning(
-            "%s keeps the group of this process: only root or a member may give it to group %d",
+            "%s stays with the group %s, whose members alone may connect: only root or a member "
+            "of the group %s may give it to that one (socket.group in the config)",
             path,
-            gid,
+            group_name(os.getegid()),
+            group_name(gid),
         )
 
 

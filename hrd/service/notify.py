@@ -87,7 +87,10 @@ class Notifier:
                 sock.sendto(state.encode("utf-8", "replace"), self._address)
         except OSError as error:  # what we are here for goes on without it
             if not self._failing:
-                logger.warning("systemd cannot be told anything (%s)", error.strerror)
+                logger.warning(
+                    "systemd cannot be told how hrd does (%s): its watchdog may end it",
+                    error.strerror,
+                )
             self._failing = True
         else:
             self._failing = False
