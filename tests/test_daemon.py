@@ -19,6 +19,7 @@ from hrd.capture.source import SourceError
 from hrd.client import Client
 from hrd.protocol import load_schema
 from hrd.service import sources
+from tests.long.models import FAIL, faulty_student
 from tests.waiting import eventually
 
 HRD = [sys.executable, "-m", "hrd"]
@@ -154,6 +155,29 @@ def test_as_a_service_it_tells_systemd_and_reloads(folder: Path, monkeypatch) ->
                 assert client.status()["camera"]["source"] == "/dev/video97"
             assert daemon.stop() == 0
             until("STOPPING=1")
+
+
+@pytest.mark.slow
+def test_a_reload_to_an_engine_that_fails_later_ends_nothing(folder: Path) -> None:
+    pytest.importorskip("onnx")
+    config, faulty = folder / "hrd.toml", folder / "faulty.onnx"
+    text = '[source]\nspec = "sim:size=160x120"\n[engine]\nname = "{name}"\nmodel = "{model}"\n'
+    config.write_text(text.format(name="pos", model="student"))
+    faulty_student(faulty, FAIL, after_chunks=3)
+    for daemon in running(folder, "--config", str(config)):
+        with daemon.client() as client:
+            config.write_text(text.format(name="onnx", model=faulty))
+            daemon.process.send_signal(signal.SIGHUP)
+            assert daemon.process.stderr is not None
+            said = ""
+            while "taken up again" not in said:
+                said = daemon.process.stderr.readline()
+                assert daemon.process.poll() is None
+            assert "ONNX Runtime on the CPU has failed" in said
+            assert "nothing is left to go on with" in said
+            eventually(lambda: client.status()["engine"]["name"] == "pos", "POS goes on")
+            next(iter(client))
+        assert daemon.stop() == 0
 
 
 def test_a_service_never_simulates_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:

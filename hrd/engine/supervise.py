@@ -219,7 +219,10 @@ class SupervisedEngine(Engine):
             self._attempts += 1
             self._start_thread(wait_s)
             return
-        raise error
+        raise EngineError(
+            f"{self._levels[failed].label} has failed ({error}) and nothing is left to go on with: "
+            "use --engine auto, or another --model."
+        ) from error
 
     def _drop(self, level: int) -> None:
         engine = self._open.pop(level, None)

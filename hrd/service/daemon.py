@@ -7,6 +7,7 @@ in ``hrd.service.signals``, ``hrd.service.serve`` has the process around it.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import socket
 import threading
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from hrd import __version__, protocol
-from hrd.config import Config, SourceConfig
+from hrd.config import Config, EngineConfig, SourceConfig
+from hrd.engine.base import EngineError
 from hrd.engine.select import Selection, open_engine
 from hrd.errors import HrdError
 from hrd.face.detect import FaceDetector, open_detector
@@ -83,6 +85,7 @@ class Daemon:
         self._transitions = Transitions()
         self._said_s = 0.0
         self._fallbacks = 0
+        self._engine_before: Optional[EngineConfig] = None  # that a reload has replaced
         self._server_error: Optional[BaseException] = None
         self._server_stuck = False
         self._metrics: Optional[Metrics] = None
@@ -134,7 +137,11 @@ class Daemon:
         frame = self._camera.get(_POLL_S)
         now_s = time.monotonic()
         if frame is not None:
-            reading = self._pipeline.push(frame)
+            try:
+                reading = self._pipeline.push(frame)
+            except EngineError as error:
+                self._take_back_engine(error)
+                return True
             if reading is not None:
                 self._publish(reading)
         elif self._camera.ended:
@@ -221,6 +228,7 @@ class Daemon:
         finally:
             self._config = config
         if not same_engine:
+            self._engine_before = old.engine
             self._fallbacks += self._selection.fallbacks
             self._selection.engine.close()
             self._selection = selection
@@ -230,6 +238,16 @@ class Daemon:
         same_stages = (config.face, config.reading) == (old.face, old.reading)
         if not (same_engine and same_stages):
             self._pipeline = self._make_pipeline()
+
+    def _take_back_engine(self, error: EngineError) -> None:
+        """The engine has failed for good: where a reload has brought it, go on with the one
+        before. Raises ``error`` where there is none."""
+        before = self._engine_before
+        if before is None:
+            raise error
+        logger.error("reload: %s The engine before the reload is taken up again.", error)
+        self._reload_pipeline(self._config, dataclasses.replace(self._config, engine=before))
+        self._engine_before = None  # the one that has just failed is not a way out
 
     # What is said.
 
