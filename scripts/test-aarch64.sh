@@ -112,7 +112,7 @@ daemon=$!
 # the daemon itself: the shell that waits for it passes no signal on
 stop() { pkill -TERM -P "$daemon" 2>/dev/null || true; }
 trap stop EXIT
-inside /opt/hrd/bin/hrd watch --socket /run/hrd-test/hrd.sock --json --count 2 --wait 300 |
+inside /opt/hrd/bin/hrd watch --socket /run/hrd-test/hrd.sock --json --all --once --count 2 --wait 300 |
     tee "$cache/watch.json"
 grep -q '"class":"VERSION"' "$cache/watch.json"
 grep -q '"class":"HR"' "$cache/watch.json"

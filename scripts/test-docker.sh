@@ -75,14 +75,14 @@ for image in "${@:-cpu}"; do
     trap 'buildah rm "$container" >/dev/null 2>&1 || true' EXIT
     inside() { buildah run --isolation chroot "$container" -- "$@"; }
     say "$image: runs as uid $(inside id -u), groups $(inside id -Gn 2>/dev/null || true)"
-    if inside hrd watch --json --count 1 >/dev/null 2>&1; then
+    if inside hrd watch --json --once --count 1 >/dev/null 2>&1; then
         say "the health check succeeds without a daemon"
         exit 1
     fi
     inside hrd run --source sim:bpm=72 >"$cache/run-$image.log" 2>&1 &
     daemon=$!
-    inside hrd watch --json --tracking --count 1 --wait 120 | tail -n 1
-    inside hrd watch --json --count 1 >/dev/null
+    inside hrd watch --json --once --tracking --count 1 --wait 120 | tail -n 1
+    inside hrd watch --json --once --count 1 >/dev/null
     say "$image: healthy while it runs"
     # the engine's own processes do not pass signals on
     mapfile -t processes < <(descendants "$daemon")

@@ -45,7 +45,7 @@ read_72() { # what is said of it
     local socket=$folder/hrd.sock
     env/bin/hrd run --source sim:bpm=72 --socket "$socket" 2>"$folder/log" &
     daemon=$!
-    env/bin/hrd watch --socket "$socket" --wait 120 --json --tracking --count 3 >"$folder/seen" ||
+    env/bin/hrd watch --socket "$socket" --wait 120 --once --json --tracking --count 3 >"$folder/seen" ||
         { cat "$folder/log"; exit 1; }
     kill -TERM $daemon
     wait $daemon || { cat "$folder/log"; exit 1; }
