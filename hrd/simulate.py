@@ -43,7 +43,7 @@ def write_dataset(
     are spread evenly over the logarithm of ``bpm``; motions, skin groups and frame rates take
     turns. The same seed gives the same files. ``progress`` is called with the number of frames
     written since the last call. Raises ``HrdError`` where ``out_dir`` already holds a subject or
-    cannot be written, and ``ValueError`` for arguments that cannot be meant.
+    cannot be written, and ``ValueError`` for invalid arguments.
     """
     if subjects < 1 or seconds <= 0:
         raise ValueError(f"{subjects} subjects of {seconds} s make no data set")

@@ -150,7 +150,7 @@ def test_a_reload_takes_up_the_config_and_keeps_the_clients(box: Box, recorder: 
     assert bpm.message["bpm"] == pytest.approx(72, abs=3)
     assert main_pid(box) == pid
     assert shown(box, "StatusText") == "tracking"  # and no heart rate where anybody may read it
-    # a config that cannot be meant changes nothing
+    # an invalid config changes nothing
     box.run("sh", "-c", "echo 'speed = 11' >> /etc/hrd/hrd.toml")
     began_s = time.monotonic()
     box.run("systemctl", "reload", "hrd")
