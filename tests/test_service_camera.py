@@ -15,6 +15,7 @@ from hrd.errors import HrdError
 from hrd.service import camera as camera_module
 from hrd.service.camera import Camera
 from hrd.types import Frame
+from tests.waiting import eventually
 
 
 class ScriptedSource(FrameSource):
@@ -34,7 +35,7 @@ class ScriptedSource(FrameSource):
             self._left -= 1
             if not self._noisy:
                 self._rng = np.random.default_rng(1)
-                time.sleep(0.001)  # a camera takes its time
+                self.closed.wait(0.001)  # a camera takes its time
             image = self._rng.integers(0, 255, (48, 64, 3), np.uint8)
             return Frame(image, time.monotonic(), 0)
         if self._then == "fail":
@@ -64,10 +65,15 @@ def opener(*steps: object) -> Callable[[threading.Event], FrameSource]:
 def until(camera: Camera, done: Callable[[Camera], bool]) -> int:
     """Take frames until something is so; how many came."""
     frames = 0
-    deadline_s = time.monotonic() + 20
-    while not done(camera):
-        assert time.monotonic() < deadline_s
+
+    def look() -> bool:
+        nonlocal frames
+        if done(camera):
+            return True
         frames += camera.get(0.05) is not None
+        return False
+
+    eventually(look, "what was waited for")
     return frames
 
 
@@ -125,10 +131,7 @@ def test_a_camera_that_says_nothing_is_given_up_and_opened_anew() -> None:
 def test_frames_that_nobody_takes_are_dropped_and_counted() -> None:
     source = ScriptedSource(20, "hang")
     camera = Camera(opener(source), queue_frames=4)
-    deadline_s = time.monotonic() + 20
-    while camera.dropped < 16:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
+    eventually(lambda: camera.dropped == 16, "what does not fit is dropped")
     assert camera.depth == 4
     source.closed.set()
     camera.close()
@@ -156,13 +159,13 @@ def test_a_camera_that_shows_one_picture_for_ever_is_opened_anew(caplog) -> None
 def test_a_covered_lens_is_not_a_frozen_camera() -> None:
     class Covered(ScriptedSource):
         def read(self) -> Optional[Frame]:
-            time.sleep(0.002)
+            self.closed.wait(0.002)
             return Frame(np.zeros((48, 64, 3), np.uint8), time.monotonic(), 0)
 
     camera = Camera(opener(Covered(0, "hang")), frozen_s=0.05)
-    deadline_s = time.monotonic() + 0.3
-    while time.monotonic() < deadline_s:
-        camera.get(0.05)
+    frames = 0
+    while frames < 100:  # four times as long as it may stand still
+        frames += camera.get(0.05) is not None
     assert camera.lost_count == 0
     camera.close()
 
