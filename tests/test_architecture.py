@@ -165,6 +165,19 @@ def test_modules_are_short_or_say_why_not() -> None:
     assert long == LONG
 
 
+SLEEPING = {"test_capture_child.py"}
+"""Files of tests that still sleep."""
+
+
+def test_tests_wait_for_what_happens_and_never_for_time_to_pass() -> None:
+    found = {
+        path.name
+        for path in (ROOT / "tests").glob("*.py")
+        if path.name != Path(__file__).name and "time.sleep(" in path.read_text(encoding="utf-8")
+    }
+    assert found == SLEEPING
+
+
 _REPORT = """
 import sys
 from hrd.cli.main import main
