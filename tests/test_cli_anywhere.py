@@ -11,6 +11,7 @@ from typing import Any, Dict
 import pytest
 
 from hrd import protocol
+from hrd.cli.main import main
 from hrd.missing import sentence
 from hrd.service.server import SocketServer
 from tests.socket_help import hr, short_directory
@@ -141,6 +142,24 @@ def test_a_folder_that_cannot_be_written() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith(b"hrd: /proc/faces")
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/etc/x"), "hrd: /etc/x: Permission denied\n"),
+        (OSError(28, "No space left on device"), "hrd: No space left on device\n"),
+    ],
+)
+def test_what_no_command_has_foreseen_is_one_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError, said: str
+) -> None:
+    def run(args: object) -> int:
+        raise error
+
+    monkeypatch.setattr("hrd.cli.config.run", run)
+    assert main(["config"]) == 1
+    assert capsys.readouterr() == ("", said)
 
 
 # Libraries.

@@ -77,6 +77,18 @@ def main(argv: Optional[List[str]] = None) -> int:
     except BrokenPipeError:  # whoever read our output has gone
         give_up_output()
         return 0
+    except OSError as error:  # a file or folder that no command has foreseen
+        _debug("where it happened")
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"hrd: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
+
+
+def _debug(text: str) -> None:
+    """For --log-level debug: the traceback of what is being handled."""
+    import logging
+
+    logging.getLogger(__name__).debug(text, exc_info=True)
 
 
 def _run(argv: List[str]) -> int:
