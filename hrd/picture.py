@@ -41,17 +41,12 @@ def layout_of(frame: Frame) -> Layout:
     return Layout(Packing.RGB, width, height)
 
 
-def is_seen(frame: Frame) -> bool:
-    """Whether the frame has a picture at all."""
-    return frame.layout is None or frame.layout.packing is not Packing.UNSEEN
-
-
 def average(frame: Frame, region: Region, width: int, height: int) -> np.ndarray:
     """Area-average ``region`` to (height, width, 3) float32 RGB in 0..255, not rounded.
 
     Where the region hangs over the edge, the edge's pixels are repeated; a region smaller than
     the result is interpolated by area too. Raises ``ValueError`` for a region that lies wholly
-    outside, or a frame without a picture.
+    outside.
     """
     return _resample(frame, region, width, height, sparse=False)
 
@@ -68,6 +63,16 @@ def thumbnail(frame: Frame, region: Region, longest_px: int) -> np.ndarray:
     return (pixels + np.float32(0.5)).astype(np.uint8)
 
 
+def overview(frame: Frame, region: Region, side: int) -> np.ndarray:
+    """``region`` as (side, side, 3) float32 RGB: means, to tell whether anything has changed.
+
+    Of a large picture only some pixels are read. The same however small the picture was decoded.
+    """
+    layout = layout_of(frame)
+    stored = max(layout.width_px, layout.height_px) // layout.reduced
+    return _resample(frame, region, side, side, sparse=stored > 640)
+
+
 def whole(frame: Frame) -> Region:
     """The region that is all of the frame's picture."""
     layout = layout_of(frame)
@@ -77,8 +82,6 @@ def whole(frame: Frame) -> Region:
 def sample(frame: Frame, step: int) -> np.ndarray:
     """A copy of every ``step``-th pixel across and down, as stored: to tell pictures apart."""
     layout = layout_of(frame)
-    if layout.packing is Packing.UNSEEN:
-        return np.empty(0, np.uint8)
     pixels = _planes(frame.image, layout)[0][0] if layout.packing is Packing.PLANAR else frame.image
     return np.ascontiguousarray(pixels[::step, ::step])
 
@@ -103,8 +106,6 @@ def _resample(frame: Frame, region: Region, width: int, height: int, sparse: boo
     if outside:
         size = f"{layout.width_px}x{layout.height_px}"
         raise ValueError(f"{region} lies outside the {size} image")
-    if layout.packing is Packing.UNSEEN:
-        raise ValueError("the frame has no picture: it was not decoded")
     if layout.packing is Packing.RGB:
         scale = 1.0 / layout.reduced
         return _average_plane(frame.image, (scale, scale), region, width, height, sparse)

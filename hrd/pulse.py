@@ -91,6 +91,8 @@ class PulseStage:
         if self._last_view_s is not None and view.time_s < self._last_view_s:
             self.reset()
         self._last_view_s = view.time_s
+        for time_s in view.earlier_s:
+            self.rate.push(time_s)
         self.rate.push(view.time_s)
         if isinstance(view, NoFace):
             return self._without_face(view)

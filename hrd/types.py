@@ -64,8 +64,6 @@ class Packing(str, enum.Enum):
     """(H, W, 2): luma, and blue and red chroma in turns, as USB cameras deliver it."""
     PLANAR = "planar"
     """(N,): a plane of luma, then one of blue and one of red chroma, as decoders deliver it."""
-    UNSEEN = "unseen"
-    """(0,): nobody was going to look at this picture, so it was not decoded."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +135,7 @@ class RoiFrame:
     moved (or the face is new) since the previous RoiFrame, so the two must not be differenced.
     ``motion_per_s``: speed of the face in face widths per second. ``shift_px``: how far the face
     has moved (dx, dy) in the crop since the previous RoiFrame, in crop pixels; zero at a cut.
+    ``earlier_s``: as in Frame.
     """
 
     time_s: float
@@ -145,14 +144,16 @@ class RoiFrame:
     cut: bool
     motion_per_s: float
     shift_px: Tuple[float, float] = (0.0, 0.0)
+    earlier_s: Tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class NoFace:
-    """A moment at which there is no face to read, and why."""
+    """A moment at which there is no face to read, and why. ``earlier_s``: as in Frame."""
 
     time_s: float
     reason: Reason = Reason.NO_FACE
+    earlier_s: Tuple[float, ...] = ()
 
 
 FaceView = Union[RoiFrame, NoFace]

@@ -81,8 +81,8 @@ detect() {
             ;;
         *) die "L4T $l4t is neither JetPack 4.6.x (R32.6 or R32.7) nor JetPack 6 (R36)" ;;
     esac
-    # OpenCV's wheel links to libGL and glib; the tools are for CSI and USB cameras.
-    packages+=(libgl1 libglib2.0-0 gstreamer1.0-tools v4l-utils)
+    # for CSI and USB cameras
+    packages+=(gstreamer1.0-tools v4l-utils)
     # The worker's PyCUDA is compiled here, for the Python that has JetPack's TensorRT.
     [ -z "$tensorrt" ] || packages+=(python3-venv python3-dev build-essential python3-libnvinfer)
 }

@@ -9,11 +9,11 @@ quiet=${PIP_QUIET:--q}
 say() { printf 'install: %s\n' "$*"; }
 die() { printf 'install: %s\n' "$*" >&2; exit 1; }
 
-# MediaPipe has wheels for Python 3.8 to 3.11. Training needs 3.10 or later.
+# Python 3.8 to 3.13. Training needs 3.10 or later.
 find_python() {
     local name
-    for name in ${PYTHON:-python3.11 python3.10 python3.9 python3.8 python3}; do
-        if "$name" -c 'import sys; sys.exit(not (3, 8) <= sys.version_info[:2] <= (3, 11))' \
+    for name in ${PYTHON:-python3.11 python3.12 python3.13 python3.10 python3.9 python3.8 python3}; do
+        if "$name" -c 'import sys; sys.exit(not (3, 8) <= sys.version_info[:2] <= (3, 13))' \
             2>/dev/null; then
             command -v "$name"
             return
@@ -27,10 +27,6 @@ python=$(find_python) || missing+=(python3)
 if [ -n "${python:-}" ] && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     missing+=("python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv")
 fi
-# OpenCV's wheel links to these two, and a bare system has neither.
-libraries=$(ldconfig -p 2>/dev/null || /sbin/ldconfig -p)
-grep -q 'libGL\.so\.1' <<<"$libraries" || missing+=(libgl1)
-grep -q 'libglib-2\.0\.so\.0' <<<"$libraries" || missing+=(libglib2.0-0)
 
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -38,7 +34,7 @@ if [ ${#missing[@]} -gt 0 ]; then
         export DEBIAN_FRONTEND=noninteractive
         apt-get update -qq
         apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-        python=$(find_python) || die "no Python 3.8 to 3.11 here; install one (apt-get install python3.11) and set PYTHON=python3.11"
+        python=$(find_python) || die "no Python 3.8 to 3.13 here; install one (apt-get install python3.11) and set PYTHON=python3.11"
     else
         die "the system lacks ${missing[*]}: run  sudo apt-get install -y ${missing[*]}  and try again"
     fi

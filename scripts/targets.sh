@@ -8,7 +8,10 @@ TARGETS=(
     "x86-64-cp38|3.8|x86_64|2.28|host, Python 3.8"
     "x86-64-cp39|3.9|x86_64|2.28|host, Python 3.9"
     "x86-64-cp310|3.10|x86_64|2.28|host, Python 3.10"
+    "aarch64-cp312|3.12|aarch64|2.39|64-bit ARM boards with Ubuntu 24.04"
     "x86-64-cp311|3.11|x86_64|2.28|host, Python 3.11; docker/Dockerfile.cpu"
+    "x86-64-cp312|3.12|x86_64|2.28|host, Python 3.12"
+    "x86-64-cp313|3.13|x86_64|2.28|host, Python 3.13"
 )
 # What the constraints cover: the runtime with ONNX Runtime on the CPU and its metrics.
 LOCKED_EXTRAS=(cpu metrics)

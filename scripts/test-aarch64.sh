@@ -34,7 +34,7 @@ if [ ! -x "$root/usr/bin/python3" ]; then
     rm -rf --one-file-system "$root.new"
     mkdir -p "$root.new"
     debootstrap --arch=arm64 --variant=minbase --foreign \
-        --include=python3,python3-venv,libgl1,libglib2.0-0 bookworm "$root.new" \
+        --include=python3,python3-venv bookworm "$root.new" \
         ${HRD_DEBIAN_MIRROR:+"$HRD_DEBIAN_MIRROR"} >"$cache/debootstrap.log"
     # The packages are unpacked here, natively: dpkg under emulation takes half an hour, and
     # nothing that hrd uses is made by their scripts.

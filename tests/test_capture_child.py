@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from hrd.capture.child import SLOTS, ChildSource
 from hrd.capture.open import hangs_alone, open_source
 from hrd.capture.options import CaptureOptions
 from hrd.capture.source import SourceError
+from hrd.types import Demand
 from tests.socket_help import descriptors, eventually
 
 QUICK = CaptureOptions(read_timeout_s=0.5, settle_s=0.0)
@@ -57,8 +59,8 @@ def test_frames_outlive_the_memory_they_came_in(source: ChildSource) -> None:
 
 def test_a_slow_reader_loses_frames_and_they_are_counted(source: ChildSource) -> None:
     source.read()
-    time.sleep(0.5)  # 15 frames; 4 find room
-    frames = [source.read() for _ in range(SLOTS + 2)]
+    time.sleep(0.7)  # 21 frames; 12 find room
+    frames = [source.read() for _ in range(SLOTS + 2)]  # kept, so the last of them are copies
     assert source.dropped > 0
     assert frames[-1].index >= SLOTS + 2 + source.dropped
 
@@ -159,3 +161,54 @@ def test_a_parent_that_gives_up_at_once_leaves_a_child_that_ends_quietly() -> No
             _, said = child.communicate(timeout=30)
     assert said == ""
     assert child.returncode == 0
+
+
+_SILENT = """
+import atexit, os, signal, socket, sys
+from hrd.capture import child
+from hrd.capture.source import FrameSource, SourceError, SourceInfo
+
+class Silent(FrameSource):
+    live = True
+    info = SourceInfo("silent", "v4l2", 640, 480, 30.0, "MJPG")
+
+    def read(self):
+        raise SourceError("it has stopped delivering frames.")
+
+    def close(self):
+        os.kill(os.getpid(), signal.SIGTERM)  # the parent has had enough in the meantime
+        print("closed", flush=True)
+
+atexit.register(os.kill, os.getpid(), signal.SIGTERM)
+child.open_source = lambda spec, options: Silent()
+child.main()
+"""
+
+
+def test_a_camera_that_falls_silent_is_closed_in_order_whenever_the_end_is_asked_for() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.send(json.dumps({"spec": "x", "options": {}, "level": 30}).encode())
+        command = [sys.executable, "-c", _SILENT, str(theirs.fileno())]
+        done = subprocess.run(
+            command, pass_fds=[theirs.fileno()], capture_output=True, text=True, timeout=60
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
+
+
+def test_whoever_keeps_all_frames_gets_copies_in_time(source: ChildSource) -> None:
+    kept = [source.read() for _ in range(3 * SLOTS)]
+    pictures = [frame.image.copy() for frame in kept]
+    for _ in range(SLOTS):
+        source.read()
+    for frame, picture in zip(kept, pictures):
+        np.testing.assert_array_equal(frame.image, picture)
+
+
+def test_what_is_needed_reaches_the_source_in_the_child() -> None:
+    """A simulated camera takes no notice; what it delivers stays as it is."""
+    with ChildSource(SPEC, QUICK) as child:
+        child.ask(Demand(reduced=4, every_s=0.1))
+        frames = [child.read() for _ in range(5)]
+        assert child.demand == Demand(4, 0.1)
+    assert all(frame.image.shape == (120, 160, 3) for frame in frames)

@@ -11,6 +11,7 @@ import pytest
 from hrd.capture.options import CaptureOptions
 from hrd.capture.source import SourceError
 from hrd.capture.stream import StreamSource, without_password
+from hrd.picture import to_rgb
 from tests.rtsp_server import RtspServer, rtp_frames
 from tests.video_making import level_of, make_sound, make_video, picture
 
@@ -47,7 +48,7 @@ def test_rtsp_frames_have_the_times_of_their_pts(frames):
         got = [source.read() for _ in range(40)]
         now_s = time.monotonic()
     assert "RTP/AVP/TCP" in server.transport
-    levels = np.array([level_of(f.image) for f in got])
+    levels = np.array([level_of(to_rgb(f)) for f in got])
     times_s = np.array([f.time_s for f in got])
     assert (np.diff(times_s) > 0).all()
     assert times_s[-1] <= now_s
@@ -56,7 +57,6 @@ def test_rtsp_frames_have_the_times_of_their_pts(frames):
     rate = np.polyfit(times_s - times_s[0], levels, 1)[0]
     assert rate == pytest.approx(FPS, rel=0.1)
     assert [f.index for f in got] == list(range(40))
-    assert got[0].image.flags["C_CONTIGUOUS"]
 
 
 def test_a_server_that_hangs_up_is_a_failure(frames):
@@ -190,7 +190,7 @@ def test_http_mjpeg_is_stamped_at_arrival(web):
     # 10 pictures a second, which FFmpeg would number as if they were 25
     with StreamSource(f"{web}/mjpeg", OPTIONS) as source:
         got = [source.read() for _ in range(8)]
-    levels = np.array([level_of(f.image) for f in got])
+    levels = np.array([level_of(to_rgb(f)) for f in got])
     times_s = np.array([f.time_s for f in got])
     assert (np.diff(times_s) > 0).all()
     rate = np.polyfit(times_s - times_s[0], levels, 1)[0]

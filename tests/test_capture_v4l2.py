@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hrd.capture import devices
+from hrd.capture import devices, jpeg
 from hrd.capture.devices import check_camera, first_camera, parse_capability
 from hrd.capture.exposure import Action, ExposureGovernor
 from hrd.capture.options import CaptureOptions
@@ -20,12 +20,15 @@ from hrd.capture.source import SourceError
 from hrd.capture.v4l2 import (
     Mode,
     V4l2Source,
+    _opencv_capture,
     choose_mode,
     format_preferences,
     fourcc_code,
     fourcc_text,
 )
 from hrd.errors import UsageError
+from hrd.picture import Region, average
+from hrd.types import Demand, Layout, Packing
 
 PERIOD_S = 1 / 30
 
@@ -44,7 +47,9 @@ class FakeCamera:
         level_when_manual: Optional[int] = None,
         damaged: Tuple[int, ...] = (),
         path: str = "",
+        raw: bool = False,
     ) -> None:
+        self.raw = raw
         self.formats = {"YUYV": 30.0, "MJPG": 30.0} if formats is None else formats
         self.now_s = 5000.0
         self.props: Dict[int, float] = {}
@@ -124,6 +129,12 @@ class FakeCamera:
             level = self.level_when_manual
         image = np.full((height, width, 3), level, np.uint8)
         image[..., 0] = 7  # blue
+        if self.raw and self.props.get(cv2.CAP_PROP_CONVERT_RGB) == 0:
+            if self.format == "MJPG":
+                return True, cv2.imencode(".jpg", image)[1].reshape(1, -1)
+            yuyv = np.full((height, width, 2), 128, np.uint8)
+            yuyv[..., 0] = level
+            return True, yuyv
         return True, image
 
 
@@ -223,6 +234,37 @@ def test_frames_are_rgb_with_the_drivers_times():
     assert frames[0].image.shape == (480, 640, 3)
     assert frames[0].image[0, 0].tolist() == [100, 100, 7]
     assert camera.released == 1
+
+
+def test_raw_pictures_are_taken_as_they_are():
+    with open_fake(FakeCamera(raw=True)) as source:
+        frame = source.read()
+        assert source.info.width_px == 640
+    assert frame.layout == Layout(Packing.YUYV, 640, 480, chroma=(2, 1))
+    grey = (100 - 16) * 255 / 219
+    np.testing.assert_allclose(average(frame, Region(50, 50, 90, 90), 36, 36), grey, atol=0.1)
+
+
+@pytest.mark.skipif(not jpeg.AVAILABLE, reason="simplejpeg is not installed")
+def test_jpeg_is_decoded_as_small_as_is_asked_for():
+    camera = FakeCamera(formats={"MJPG": 30.0}, raw=True, damaged=(4,))
+    with open_fake(camera) as source:
+        assert source.read().image.shape == (480, 640, 3)
+        source.ask(Demand(reduced=2, every_s=0.1))
+        frames = [source.read() for _ in range(3)]
+    assert all(frame.image.shape == (240, 320, 3) for frame in frames)
+    assert frames[0].layout == Layout(Packing.RGB, 640, 480, reduced=2)
+    assert np.diff([frame.time_s for frame in frames]) == pytest.approx([0.1, 0.1])
+    assert [len(frame.earlier_s) for frame in frames] == [2, 2, 2]
+    assert np.diff([frame.index for frame in frames]).tolist() == [3, 3]
+    np.testing.assert_allclose(frames[0].image[0, 0], [100, 100, 7], atol=3)
+
+
+def test_opencv_says_nothing_of_its_own(capfd):
+    if not hasattr(cv2, "setLogLevel"):
+        pytest.skip("this OpenCV is told by the environment alone")
+    assert not _opencv_capture("/dev/video97").isOpened()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("driver_time", ["zero", "wall"])

@@ -203,7 +203,7 @@ def test_a_dry_run_changes_nothing(nano: Jetson, system_python: Dict[str, str]) 
 def test_uninstalling_leaves_what_was_there_before(
     nano: Jetson, system_python: Dict[str, str]
 ) -> None:
-    (nano.stubs / "apt/libgl1").touch()
+    (nano.stubs / "apt/v4l-utils").touch()
     before = nano.files()
     nano.run(**system_python)
     assert nano.files() != before
@@ -212,19 +212,19 @@ def test_uninstalling_leaves_what_was_there_before(
     assert nano.files() == sorted([*before, "opt", "var/cache/hrd"])
     kept = next(line for line in output.splitlines() if "kept:" in line)
     assert "python3.8-venv" in kept
-    assert "libgl1 " not in kept
+    assert "v4l-utils" not in kept
     assert "not installed" in nano.run("--uninstall", **system_python)  # twice does no harm
 
 
 def test_purging_removes_only_the_packages_that_it_installed(
     nano: Jetson, system_python: Dict[str, str]
 ) -> None:
-    (nano.stubs / "apt/libgl1").touch()
+    (nano.stubs / "apt/v4l-utils").touch()
     nano.run(**system_python)
     nano.run("--uninstall", "--purge", **system_python)
     removed = next(call for call in nano.calls if call.startswith("apt-get remove"))
     assert "python3.8-venv" in removed
-    assert "libgl1" not in removed
+    assert "v4l-utils" not in removed
     assert any("service uninstall --purge" in call for call in nano.calls)
     assert "gpasswd -d ada hrd" in nano.calls
 

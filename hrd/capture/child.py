@@ -2,9 +2,10 @@
 
 A thread that hangs inside the kernel can't be ended, and its process can't either: neither a
 watchdog nor SIGKILL would bring the camera back. A child process can be killed, or, in the worst
-case, left behind while the daemon goes on. The frames come through shared memory, one copy each;
-the messages about them through a socket pair. An address (with its password) goes through it too
-and is on no command line.
+case, left behind while the daemon goes on. The frames come through shared memory, which the child
+decodes into and the daemon looks at: no picture is copied. The messages about them, and what the
+daemon needs of the next ones, go through a socket pair. An address (with its password) goes
+through it too and is on no command line.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import array
 import contextlib
 import dataclasses
+import gc
 import json
 import logging
 import mmap
@@ -23,8 +25,9 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from types import FrameType
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -33,15 +36,24 @@ from hrd.capture.options import CaptureOptions
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
 from hrd.childprocess import StoppedError, await_answer, end, how_it_ended
 from hrd.errors import HrdError
-from hrd.types import Frame
+from hrd.picture import layout_of
+from hrd.types import Demand, Frame, Layout, Packing
 
 logger = logging.getLogger(__name__)
 
-SLOTS = 4
-"""Frames that fit into the shared memory; one that finds no room is dropped and counted."""
+SLOTS = 12
+"""Frames that fit into the shared memory: those that wait in the daemon's queue, the one that is
+looked at and the one that is written. One that finds no room is dropped and counted. Memory that
+was never needed is never touched, and so costs nothing."""
 
-_FRAME = struct.Struct("<cBBHHQdQ")
-"""Tag, generation of the memory, slot, width, height, index, time, dropped so far."""
+_FRAME = struct.Struct("<cBBIQdQBHHBBBBBB")
+"""Tag, generation of the memory, slot, bytes, index, time, dropped so far; the layout (packing,
+width, height, reduced, chroma across and down, full range, BT.709); the number of earlier times."""
+_TIME = struct.Struct("<d")
+_PACKINGS = tuple(Packing)
+_MOST_EARLIER = 255
+_SPARE_SLOTS = 3
+"""Whoever keeps frames is given copies before no more than so many slots are left."""
 _TAG = b"F"
 _MESSAGE_BYTES = 16 * 1024
 _MARGIN_S = 1.5  # the child is to notice by itself first
@@ -69,6 +81,7 @@ class ChildSource(FrameSource):
         self._slot_bytes = 0
         self._closed = False
         self.dropped = 0
+        self._leases: Set[bytes] = set()  # slots whose pictures somebody holds
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket = ours
         try:
@@ -129,8 +142,12 @@ class ChildSource(FrameSource):
                 self._process.pid,
             )
         self._socket.close()
-        if self._map is not None:
-            self._map.close()
+        self._map = None  # unmapped with the last frame that lies in it
+
+    def ask(self, demand: Demand) -> None:
+        self.demand = demand
+        with contextlib.suppress(SourceError):  # if it has died, the next read tells
+            self._tell(dataclasses.asdict(demand))
 
     def _tell(self, message: Dict[str, Any]) -> None:
         try:
@@ -170,21 +187,37 @@ class ChildSource(FrameSource):
 
     def _adopt(self, fd: int) -> None:
         """Map the memory that the child has made; a larger one replaces a smaller."""
-        if self._map is not None:
-            self._map.close()
         try:
             self._map = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
         finally:
             os.close(fd)
 
     def _frame(self, data: bytes) -> Frame:
-        _, generation, slot, width, height, index, time_s, self.dropped = _FRAME.unpack(data)
+        """The frame of a message. Its slot is given back when nobody holds the picture any more."""
+        fields = _FRAME.unpack_from(data)
+        _, generation, slot, count, index, time_s, self.dropped = fields[:7]
+        packing, width, height, reduced, across, down, full_range, bt709, earlier = fields[7:]
         assert self._map is not None
-        image = np.frombuffer(self._map, np.uint8, 3 * width * height, slot * self._slot_bytes)
-        image = image.reshape(height, width, 3).copy()
-        with contextlib.suppress(OSError):  # if it has died meanwhile, the next read tells
-            self._socket.send(bytes([generation, slot]))
-        return Frame(image, time_s, index)
+        root = np.frombuffer(self._map, np.uint8, count, slot * self._slot_bytes)
+        give_back = bytes([generation, slot])
+        if len(self._leases) >= SLOTS - _SPARE_SLOTS:
+            root = root.copy()
+            _give_back(self._socket, set(), give_back)
+        else:
+            self._leases.add(give_back)
+            lease = weakref.finalize(root, _give_back, self._socket, self._leases, give_back)
+            lease.atexit = False
+        layout = Layout(
+            _PACKINGS[packing],
+            width,
+            height,
+            reduced,
+            (across, down),
+            bool(full_range),
+            bool(bt709),
+        )
+        times = struct.unpack_from(f"<{earlier}d", data, _FRAME.size)
+        return Frame(_shaped(root, layout), time_s, index, layout, times)
 
     def _why_dead(self) -> str:
         how = how_it_ended(self._process, _KILL_S) or "has closed its socket"
@@ -192,9 +225,26 @@ class ChildSource(FrameSource):
         return f"the capture process of {name} {how}: it is started again."
 
 
+def _give_back(sock: socket.socket, leases: Set[bytes], message: bytes) -> None:
+    leases.discard(message)
+    with contextlib.suppress(OSError):  # if the child has died meanwhile, the next read tells
+        sock.send(message)
+
+
+def _shaped(flat: np.ndarray, layout: Layout) -> np.ndarray:
+    """The picture's bytes in the shape of its layout."""
+    if layout.packing is Packing.PLANAR:
+        return flat
+    if layout.packing is Packing.YUYV:
+        return flat.reshape(layout.height_px, layout.width_px, 2)
+    rows, columns = (-(-side // layout.reduced) for side in (layout.height_px, layout.width_px))
+    return flat.reshape(rows, columns, 3)
+
+
 def _environment() -> Dict[str, str]:
     # one copy of each frame needs no pool of threads, and a pool costs memory
     settings = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    settings["OPENCV_LOG_LEVEL"] = "SILENT"  # hrd says in its own words what is wrong
     # glibc hands a picture's memory back to the system when it is freed, and fetches it page by
     # page for the next: a tenth of this process's time (mallopt(3))
     settings["MALLOC_MMAP_THRESHOLD_"] = settings["MALLOC_TRIM_THRESHOLD_"] = str(2**25)
@@ -214,6 +264,8 @@ def _receive(sock: socket.socket) -> Tuple[bytes, List[int]]:
     data, ancillary, _flags, _address = sock.recvmsg(
         _MESSAGE_BYTES, socket.CMSG_SPACE(descriptors.itemsize), socket.MSG_CMSG_CLOEXEC
     )
+    if not ancillary:
+        return data, []
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
@@ -227,8 +279,32 @@ class _Gone(Exception):
     """Nobody listens any more, or we were told to end."""
 
 
+class _Ending:
+    """SIGTERM ends the loop between two frames, so that the camera is left as it was found.
+
+    Once the end has ``begun``, for whatever reason, another SIGTERM changes nothing: neither the
+    closing of the camera nor the interpreter's own end is broken off.
+    """
+
+    def __init__(self) -> None:
+        self._begun = False
+        signal.signal(signal.SIGTERM, self._leave)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def begin(self) -> None:
+        self._begun = True
+
+    def _leave(self, number: int, frame: Optional[FrameType]) -> None:
+        if not self._begun:
+            self._begun = True
+            raise _Gone
+
+
 class _Outlet:
-    """Puts frames into shared memory that grows with them, and tells the parent where."""
+    """Puts frames into shared memory that grows with them, and tells the parent where.
+
+    ``room`` lends memory to decode into; ``put`` sends what was written there without a copy.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -236,48 +312,77 @@ class _Outlet:
         self._slot_bytes = 0
         self._generation = 0
         self._free: List[int] = []
+        self._lent: Optional[Tuple[int, np.ndarray]] = None
         self._dropped = 0
+        self.demand = Demand()
 
     def tell(self, message: Dict[str, Any]) -> None:
         self._send(json.dumps(message).encode("ascii"))
 
-    def put(self, frame: Frame) -> None:
-        image = np.ascontiguousarray(frame.image)
-        height, width = image.shape[:2]
-        if image.nbytes > self._slot_bytes:
-            self._grow(image.nbytes)
-        self._reclaim()
+    def room(self, count: int) -> np.ndarray:
+        """Memory for a picture of ``count`` bytes, (count,) uint8."""
+        if self._lent is not None:  # what was decoded into it last was not sent
+            self._free.append(self._lent[0])
+            self._lent = None
+        if count > self._slot_bytes:
+            self._grow(count)
         if not self._free:
+            self.listen()
+        if not self._free:
+            return np.empty(count, np.uint8)
+        slot = self._free.pop()  # the last given back: its memory is in use already
+        assert self._map is not None
+        room = np.frombuffer(self._map, np.uint8, count, slot * self._slot_bytes)
+        self._lent = (slot, room)
+        return room
+
+    def put(self, frame: Frame) -> None:
+        self.listen()
+        earlier = frame.earlier_s
+        image = frame.image
+        if self._lent is None or not _is_at(image, self._lent[1]):
+            room = self.room(image.nbytes)
+            if self._lent is not None:
+                room[:] = np.ascontiguousarray(image).reshape(-1)
+        if self._lent is None:
             self._dropped += 1
             return
-        slot = self._free.pop(0)
-        assert self._map is not None
-        place = np.frombuffer(self._map, np.uint8, image.nbytes, slot * self._slot_bytes)
-        place[:] = image.reshape(-1)
-        self._send(
-            _FRAME.pack(
-                _TAG,
-                self._generation,
-                slot,
-                width,
-                height,
-                frame.index,
-                frame.time_s,
-                self._dropped,
-            )
+        layout = layout_of(frame)
+        slot, self._lent = self._lent[0], None
+        message = _FRAME.pack(
+            _TAG,
+            self._generation,
+            slot,
+            image.nbytes,
+            frame.index,
+            frame.time_s,
+            self._dropped,
+            _PACKINGS.index(layout.packing),
+            layout.width_px,
+            layout.height_px,
+            layout.reduced,
+            *layout.chroma,
+            layout.full_range,
+            layout.bt709,
+            min(len(earlier), _MOST_EARLIER),
         )
+        times = b"".join(map(_TIME.pack, earlier[-_MOST_EARLIER:]))
+        self._send(message + times)
 
-    def _reclaim(self) -> None:
+    def listen(self) -> None:
+        """Take what the parent has said: slots that are free again, and what it needs."""
         while True:
             try:
-                data = self._socket.recv(2, socket.MSG_DONTWAIT)
+                data = self._socket.recv(_MESSAGE_BYTES, socket.MSG_DONTWAIT)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
                 raise _Gone from None
             if not data:
                 raise _Gone
-            if data[0] == self._generation:  # else of a memory that is no more
+            if len(data) != 2:
+                self.demand = Demand(**json.loads(data))
+            elif data[0] == self._generation:  # else of a memory that is no more
                 self._free.append(data[1])
 
     def _grow(self, slot_bytes: int) -> None:
@@ -297,6 +402,7 @@ class _Outlet:
             os.close(fd)
         self._generation = (self._generation + 1) % 256
         self._free = list(range(SLOTS))
+        self._lent = None
 
     def _send(self, data: bytes) -> None:
         try:
@@ -305,7 +411,16 @@ class _Outlet:
             raise _Gone from None
 
 
-def _play(sock: socket.socket) -> None:
+def _is_at(image: np.ndarray, room: np.ndarray) -> bool:
+    """Whether a picture fills the room that was lent for it."""
+    return (
+        image.nbytes == room.nbytes
+        and image.__array_interface__["data"] == room.__array_interface__["data"]
+        and image.flags.c_contiguous
+    )
+
+
+def _play(sock: socket.socket, ending: _Ending) -> None:
     """Open what the parent asks for and send its frames until told to end."""
     asked = sock.recv(_MESSAGE_BYTES)
     if not asked:  # the parent gave up while this process was still starting
@@ -320,11 +435,15 @@ def _play(sock: socket.socket) -> None:
         return
     with contextlib.ExitStack() as stack:
         stack.callback(source.close)
+        stack.callback(ending.begin)  # before the camera is closed
         if not source.live:
             from hrd.capture.paced import PacedSource
 
             source = PacedSource(source, threading.Event())
+        source.allocate = outlet.room
         outlet.tell({"info": dataclasses.asdict(source.info)})
+        gc.collect()
+        gc.freeze()  # what is here now stays: looking for garbage in it was a tenth of the time
         try:
             while True:
                 frame = source.read()
@@ -332,6 +451,7 @@ def _play(sock: socket.socket) -> None:
                     outlet.tell({"end": True})
                     return
                 outlet.put(frame)
+                source.demand = outlet.demand
         except HrdError as error:
             outlet.tell({"error": str(error)})
 
@@ -344,26 +464,16 @@ def _set_up_logging(level: int) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the loop between two frames, so that the camera is left as it was found."""
-
-    def leave(number: int, frame: Optional[FrameType]) -> None:
-        raise _Gone
-
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    except _Gone:
-        pass
-
-
 def main() -> None:
     """The child."""
-    with _ended_by_sigterm(), socket.socket(fileno=int(sys.argv[1])) as sock:
-        os.set_inheritable(sock.fileno(), False)
-        _play(sock)
+    ending = _Ending()
+    try:
+        with socket.socket(fileno=int(sys.argv[1])) as sock:
+            os.set_inheritable(sock.fileno(), False)
+            _play(sock, ending)
+        ending.begin()
+    except _Gone:
+        pass
 
 
 if __name__ == "__main__":

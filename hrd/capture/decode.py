@@ -1,13 +1,28 @@
-"""Decoded FFmpeg pictures to upright RGB: what files and streams share."""
+"""FFmpeg's packets and pictures to frames: what files and streams share."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from hrd.capture import jpeg
 from hrd.capture.orientation import UPRIGHT, Orientation, orientation_from_matrix
+from hrd.types import Demand, Frame, Layout, Packing
+
+_PLANAR = {
+    "yuv420p": ((2, 2), False),
+    "yuvj420p": ((2, 2), True),
+    "yuv422p": ((2, 1), False),
+    "yuvj422p": ((2, 1), True),
+    "yuv444p": ((1, 1), False),
+    "yuvj444p": ((1, 1), True),
+}
+"""Formats of planes of 8 bits: subsampling of the chroma, and whether the name says full range."""
+
+_BT709 = 1  # AVCOL_SPC_BT709
+_FULL = 2  # AVCOL_RANGE_JPEG
 
 
 class RgbConverter:
@@ -38,6 +53,107 @@ class RgbConverter:
             image = self._reformatter.reformat(frame, **self._settings).to_ndarray()
         # where lines are padded (odd widths), newer PyAV gives a view without the padding
         return np.ascontiguousarray(self._orientation.apply(image))
+
+
+class LiveDecoder:
+    """Turns a live stream's packets into frames, as little of each as ``demand`` asks for.
+
+    JPEG packets are decoded at the size that is needed, and those that nobody is going to look at
+    not at all. Other codecs must see every packet; of their pictures those that are wanted are
+    copied as they are, planes of luma and chroma. Turned pictures and formats of more than 8 bits
+    are converted to RGB.
+    """
+
+    def __init__(self, stream: Any, allocate: Callable[[int], np.ndarray]) -> None:
+        self._jpeg = jpeg.AVAILABLE and stream.codec_context.name == "mjpeg"
+        self._allocate = allocate
+        self._to_rgb = RgbConverter()
+        self._orientation: Optional[Orientation] = None
+        self._earlier: List[float] = []
+        self._looked_s: Optional[float] = None
+        self._index = 0
+        self.pixel_format: Optional[str] = None
+
+    def decode(self, packet: Any) -> List[Any]:
+        """The pictures of a packet, for ``frame``; raises what PyAV raises."""
+        if self._jpeg:
+            return [packet] if packet.size else []
+        return list(packet.decode())
+
+    def frame(self, picture: Any, time_s: float, demand: Demand) -> Optional[Frame]:
+        """The frame of a picture; None for one that is only counted (``Frame.earlier_s``).
+
+        Raises ``DamagedPicture``.
+        """
+        self._index += 1
+        looked_s = self._looked_s
+        if looked_s is not None and 0.0 <= time_s - looked_s < demand.every_s - 2e-3:
+            self._earlier.append(time_s)
+            return None
+        image, layout = self._jpeg_pixels(picture, demand) if self._jpeg else self._pixels(picture)
+        earlier, self._earlier = tuple(self._earlier), []
+        self._looked_s = time_s
+        return Frame(image, time_s, self._index - 1, layout, earlier)
+
+    def _jpeg_pixels(self, packet: Any, demand: Demand) -> Tuple[np.ndarray, Layout]:
+        image, (width, height), reduced = jpeg.decode_jpeg(
+            bytes(packet), demand.reduced, self._allocate
+        )
+        self.pixel_format = "jpeg"
+        return image, Layout(Packing.RGB, width, height, reduced)
+
+    def _pixels(self, picture: Any) -> Tuple[np.ndarray, Optional[Layout]]:
+        if self._orientation is None:  # a property of the track: the first frame tells it
+            self._orientation = _orientation_of(picture)
+            self.pixel_format = picture.format.name
+        name = picture.format.name
+        if self._orientation == UPRIGHT:
+            if name in _PLANAR:
+                return _copy_planes(picture, self._allocate, *_PLANAR[name])
+            if name == "yuyv422" and picture.width % 2 == 0:
+                return _copy_yuyv(picture, self._allocate)
+        return self._to_rgb(picture), None
+
+
+def _copy_planes(
+    picture: Any,
+    allocate: Callable[[int], np.ndarray],
+    chroma: Tuple[int, int],
+    full_range: bool,
+) -> Tuple[np.ndarray, Layout]:
+    """The planes of a picture one after the other, without the padding of their lines."""
+    width, height = picture.width, picture.height
+    across, down = chroma
+    small = (-(-height // down), -(-width // across))
+    shapes = [(height, width), small, small]
+    room = allocate(sum(rows * columns for rows, columns in shapes))
+    begin = 0
+    for plane, (rows, columns) in zip(picture.planes, shapes):
+        lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        end = begin + rows * columns
+        room[begin:end].reshape(rows, columns)[...] = lines[:rows, :columns]
+        begin = end
+    return room, _layout(picture, Packing.PLANAR, chroma, full_range)
+
+
+def _copy_yuyv(picture: Any, allocate: Callable[[int], np.ndarray]) -> Tuple[np.ndarray, Layout]:
+    width, height = picture.width, picture.height
+    room = allocate(2 * width * height).reshape(height, width, 2)
+    plane = picture.planes[0]
+    lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    room.reshape(height, 2 * width)[...] = lines[:height, : 2 * width]
+    return room, _layout(picture, Packing.YUYV, (2, 1), False)
+
+
+def _layout(picture: Any, packing: Packing, chroma: Tuple[int, int], full_range: bool) -> Layout:
+    return Layout(
+        packing,
+        picture.width,
+        picture.height,
+        chroma=chroma,
+        full_range=full_range or int(picture.color_range or 0) == _FULL,
+        bt709=int(picture.colorspace or 0) == _BT709,
+    )
 
 
 def _orientation_of(frame: Any) -> Orientation:

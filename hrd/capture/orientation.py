@@ -5,14 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-
-_ROTATE = {
-    1: cv2.ROTATE_90_CLOCKWISE,
-    2: cv2.ROTATE_180,
-    3: cv2.ROTATE_90_COUNTERCLOCKWISE,
-}
 
 
 @dataclass(frozen=True)
@@ -25,10 +18,8 @@ class Orientation:
     def apply(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 in, the same upright out, contiguous (W and H may swap)."""
         if self.mirror:
-            image = cv2.flip(image, 1)
-        if self.quarter_turns_cw:
-            image = cv2.rotate(image, _ROTATE[self.quarter_turns_cw])
-        return image
+            image = image[:, ::-1]
+        return np.ascontiguousarray(np.rot90(image, -self.quarter_turns_cw))
 
 
 UPRIGHT = Orientation()

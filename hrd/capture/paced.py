@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -71,7 +72,7 @@ class PacedSource(FrameSource):
             self._late = True
             logger.warning("%s cannot be read as fast as it should play", self.info.spec)
         self._last_s = time_s
-        frame = Frame(frame.image, time_s, self._index)
+        frame = dataclasses.replace(frame, time_s=time_s, index=self._index)
         self._index += 1
         return frame
 

@@ -109,6 +109,8 @@ def capture_worker(
             if frame is None:
                 break
             if meter is not None:
+                for time_s in frame.earlier_s:
+                    meter.push(time_s)
                 meter.push(frame.time_s)
             frames.put(frame)
             count += 1

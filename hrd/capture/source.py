@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import Iterator, Optional, TypeVar
+from typing import Callable, Iterator, Optional, TypeVar
+
+import numpy as np
 
 from hrd.errors import HrdError
-from hrd.types import Frame
+from hrd.types import Demand, Frame
 
 _Source = TypeVar("_Source", bound="FrameSource")
 
@@ -28,6 +30,10 @@ class SourceInfo:
     pixel_format: Optional[str]
 
 
+def _new_bytes(count: int) -> np.ndarray:
+    return np.empty(count, np.uint8)
+
+
 class FrameSource(abc.ABC):
     """Delivers frames one by one, each with the time of its capture.
 
@@ -40,6 +46,16 @@ class FrameSource(abc.ABC):
     info: SourceInfo
     dropped: int = 0
     """Frames that the source itself had to drop because nobody took them."""
+
+    demand: Demand = Demand()
+    """What is needed of the frames to come; see ``ask``."""
+
+    def ask(self, demand: Demand) -> None:
+        """Say, from any thread, what is needed from now on; a source may take no notice."""
+        self.demand = demand
+
+    allocate: Callable[[int], np.ndarray] = staticmethod(_new_bytes)
+    """Where a picture of so many bytes is to be put, as (N,) uint8, by sources that can choose."""
 
     @abc.abstractmethod
     def read(self) -> Optional[Frame]:

@@ -9,9 +9,11 @@ from typing import Any, Dict, Generator, Optional
 from urllib.parse import urlsplit
 
 from hrd.capture.clock import StreamClock
-from hrd.capture.decode import RgbConverter, frame_pts_s, video_stream
+from hrd.capture.decode import LiveDecoder, frame_pts_s, video_stream
+from hrd.capture.jpeg import DamagedPicture
 from hrd.capture.options import CaptureOptions
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
+from hrd.picture import layout_of
 from hrd.types import Frame
 
 logger = logging.getLogger(__name__)
@@ -51,8 +53,8 @@ class StreamSource(FrameSource):
         stream.thread_type = "SLICE"  # threads by frame would hold several frames back
         self._timed = container.format.name not in _UNTIMED_FORMATS
         self._clock = StreamClock(self._name)
-        self._to_rgb = RgbConverter()
-        self._index = 0
+        # asked anew for each picture: whoever reads may put its own in place
+        self._decoder = LiveDecoder(stream, lambda count: self.allocate(count))
         self._bad_packets = 0
         self._container = container
         self._pictures = self._decode(container, stream)
@@ -66,10 +68,10 @@ class StreamSource(FrameSource):
         self.info = SourceInfo(
             spec=self._name,
             kind="stream",
-            width_px=first.image.shape[1],
-            height_px=first.image.shape[0],
+            width_px=layout_of(first).width_px,
+            height_px=layout_of(first).height_px,
             nominal_fps=float(rate) if rate else None,
-            pixel_format=self._to_rgb.pixel_format,
+            pixel_format=self._decoder.pixel_format,
         )
 
     def read(self) -> Frame:
@@ -143,15 +145,18 @@ class StreamSource(FrameSource):
                     f"{self._name} was lost ({error.strerror}): check the camera and the network."
                 ) from None
             try:
-                pictures = packet.decode()
+                pictures = self._decoder.decode(packet)
             except av.error.EOFError:
                 continue  # the demuxer says next how it ended
             except av.error.FFmpegError:
-                if self._bad_packets == 0:
-                    logger.warning("%s: a damaged packet was left out", self._name)
-                self._bad_packets += 1
+                self._count_damaged()
                 continue
             yield from pictures
+
+    def _count_damaged(self) -> None:
+        if self._bad_packets == 0:
+            logger.warning("%s: a damaged packet was left out", self._name)
+        self._bad_packets += 1
 
     def _next_frame(self) -> Frame:
         if self._container is None:
@@ -161,9 +166,13 @@ class StreamSource(FrameSource):
             time_s = self._clock.place(pts_s, time.monotonic())
             if time_s is None:
                 continue
-            frame = Frame(self._to_rgb(picture), time_s, self._index)
-            self._index += 1
-            return frame
+            try:
+                frame = self._decoder.frame(picture, time_s, self.demand)
+            except DamagedPicture:
+                self._count_damaged()
+                continue
+            if frame is not None:
+                return frame
         raise SourceError(f"{self._name} ended: check the camera.")
 
 

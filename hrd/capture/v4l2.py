@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -11,12 +12,14 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
+from hrd.capture import jpeg
 from hrd.capture.clock import DriverClock
 from hrd.capture.devices import check_camera
 from hrd.capture.exposure import Action, ExposureGovernor
 from hrd.capture.options import CaptureOptions
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
-from hrd.types import Frame
+from hrd.picture import layout_of, sample
+from hrd.types import Frame, Layout, Packing
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +86,9 @@ def fourcc_text(code: float) -> str:
 
 
 def _opencv_capture(path: str) -> Any:
+    # what it says on stderr by itself, hrd says in its own words
+    if hasattr(cv2, "setLogLevel"):  # not in every 4.x; the capture process is told by its
+        cv2.setLogLevel(0)  # environment as well
     # OpenCV's own patience with a silent driver is 10 s; read when the first camera is opened
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "4")
     return cv2.VideoCapture(path, cv2.CAP_V4L2)
@@ -90,6 +96,9 @@ def _opencv_capture(path: str) -> Any:
 
 class V4l2Source(FrameSource):
     """Reads a V4L2 camera with OpenCV.
+
+    Pictures are taken as the camera delivers them where hrd reads that itself (YUYV, and MJPG
+    where simplejpeg is installed), so that no more is decoded than is needed.
 
     Live: frames are stamped on the ``time.monotonic()`` axis with the driver's buffer time where
     it is sane, else with the moment of the grab. With ``options.lock_exposure`` the first frames
@@ -113,6 +122,8 @@ class V4l2Source(FrameSource):
         self._now = clock
         self._index = 0
         self._undecoded = 0
+        self._earlier: List[float] = []
+        self._looked_s: Optional[float] = None
         self._clock = DriverClock(path)
         self._governor: Optional[ExposureGovernor] = None
         self._capture: Optional[Any] = None
@@ -127,7 +138,10 @@ class V4l2Source(FrameSource):
         self._capture = capture
         try:
             mode = self._negotiate(capture)
-            image = self._first_image()
+            if mode.pixel_format == "YUYV" or (mode.pixel_format == "MJPG" and jpeg.AVAILABLE):
+                capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+            first = self._first_frame()
+            size = layout_of(first)
         except SourceError:
             self.close()
             raise
@@ -137,29 +151,32 @@ class V4l2Source(FrameSource):
         self.info = SourceInfo(
             spec=path,
             kind="v4l2",
-            width_px=image.shape[1],
-            height_px=image.shape[0],
+            width_px=size.width_px,
+            height_px=size.height_px,
             nominal_fps=mode.fps if mode.fps > 0 else None,
             pixel_format=mode.pixel_format,
         )
         logger.info(
             "%s delivers %dx%d %s at %g frames per second",
             path,
-            image.shape[1],
-            image.shape[0],
+            size.width_px,
+            size.height_px,
             mode.pixel_format,
             mode.fps,
         )
 
     def read(self) -> Frame:
         while True:
-            image, time_s = self._grab()
+            frame = self._grab()
             if self._governor is not None:
-                self._govern(self._governor, image, time_s)
+                self._govern(self._governor, frame)
                 if not self._governor.usable:
                     continue
-            frame = Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), time_s, self._index)
-            self._index += 1
+            frame = dataclasses.replace(
+                frame, index=self._index + len(self._earlier), earlier_s=tuple(self._earlier)
+            )
+            self._index = frame.index + 1
+            self._earlier = []
             return frame
 
     def close(self) -> None:
@@ -214,9 +231,9 @@ class V4l2Source(FrameSource):
             fps=float(capture.get(cv2.CAP_PROP_FPS)),
         )
 
-    def _first_image(self) -> np.ndarray:
+    def _first_frame(self) -> Frame:
         try:
-            return self._grab()[0]
+            return self._grab()
         except SourceError:
             if not os.path.exists(self._path):
                 raise
@@ -225,8 +242,8 @@ class V4l2Source(FrameSource):
                 "unplug it and plug it in again."
             ) from None
 
-    def _grab(self) -> Tuple[np.ndarray, float]:
-        """The next decodable picture, (H, W, 3) uint8 BGR, and its time."""
+    def _grab(self) -> Frame:
+        """The next decodable picture that is wanted; those before it are in ``_earlier``."""
         capture = self._capture
         if capture is None:
             raise SourceError(f"{self._path} is closed.")
@@ -236,11 +253,19 @@ class V4l2Source(FrameSource):
                 raise SourceError(self._why_lost())
             now_s = self._now()
             driver_s = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
-            ok, image = capture.retrieve()
-            if ok and image is not None and image.ndim == 3 and image.shape[2] == 3:
+            looked_s = self._looked_s
+            if looked_s is not None and 0.0 <= now_s - looked_s < self.demand.every_s - 2e-3:
                 time_s = self._clock.place(driver_s, now_s)
                 if time_s is not None:
-                    return image, time_s
+                    self._earlier.append(time_s)
+                continue
+            ok, image = capture.retrieve()
+            picture = self._picture(image) if ok and image is not None else None
+            if picture is not None:
+                time_s = self._clock.place(driver_s, now_s)
+                if time_s is not None:
+                    self._looked_s = now_s
+                    return Frame(picture[0], time_s, 0, picture[1])
             else:
                 self._undecoded += 1
                 if self._undecoded == 1:
@@ -251,13 +276,36 @@ class V4l2Source(FrameSource):
                     f"{self._options.read_timeout_s:g} s: check its cable, or set pixel_format."
                 )
 
+    def _picture(self, image: np.ndarray) -> Optional[Tuple[np.ndarray, Optional[Layout]]]:
+        """What OpenCV has delivered: raw YUYV, a JPEG file or BGR. None if it is damaged."""
+        if image.ndim == 3 and image.shape[2] == 3:
+            return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), None
+        if image.ndim == 3 and image.shape[2] == 2:
+            height, width = image.shape[:2]
+            room = self.allocate(image.nbytes)
+            room[:] = image.reshape(-1)
+            layout = Layout(Packing.YUYV, width, height, chroma=(2, 1))
+            return room.reshape(image.shape), layout
+        if jpeg.AVAILABLE and image.dtype == np.uint8:
+            try:
+                pixels, (width, height), reduced = jpeg.decode_jpeg(
+                    image.tobytes(), self.demand.reduced, self.allocate
+                )
+            except jpeg.DamagedPicture:
+                return None
+            return pixels, Layout(Packing.RGB, width, height, reduced)
+        return None
+
     def _why_lost(self) -> str:
         if not os.path.exists(self._path):
             return f"{self._path} was unplugged: plug the camera in again."
         return f"{self._path} has stopped delivering frames: unplug it and plug it in again."
 
-    def _govern(self, governor: ExposureGovernor, image: np.ndarray, time_s: float) -> None:
-        action = governor.push(float(image[::16, ::16].mean()), time_s)
+    def _govern(self, governor: ExposureGovernor, frame: Frame) -> None:
+        layout = layout_of(frame)
+        seen = sample(frame, 16 // layout.reduced)
+        brightness = seen[..., 0] if layout.packing is Packing.YUYV else seen
+        action = governor.push(float(brightness.mean()), frame.time_s)
         if action is Action.UNLOCK:
             logger.info("%s: brightness has changed, exposure is automatic again", self._path)
             self._set_automatic()

@@ -128,9 +128,14 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print, and write if asked to."""
     from pathlib import Path
 
+    from hrd.errors import HrdError, UsageError
+
+    try:
+        import scipy  # noqa: F401 - the filters of the protocols
+    except ImportError:
+        raise HrdError("Evaluation needs SciPy: pip install 'hrd[eval]'.") from None
     from tqdm import tqdm
 
-    from hrd.errors import UsageError
     from hrd.evaluation.methods import choose_methods
     from hrd.evaluation.report import markdown, write
     from hrd.evaluation.runner import RecordingResult

@@ -61,12 +61,8 @@ def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
     config = effective_config(args)
     set_up_logging(config.log.level, limited=True)
-    import cv2
-
     from hrd.service.serve import serve
 
-    # Its pictures are small: sharing them out over a Nano's four cores costs more than it saves.
-    cv2.setNumThreads(1)
     if not serve(config, args.persist, lambda: effective_config(args)):
         # a thread that hangs in a driver would hang the interpreter's own end as well
         logging.shutdown()

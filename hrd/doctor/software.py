@@ -81,7 +81,7 @@ def opencv(config: Config) -> List[Finding]:
             found.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             pass
-    if len(found) > 1:
+    if len(found) > 1 and not _mediapipes_own(found):
         return [
             Finding(
                 "opencv",
@@ -91,6 +91,12 @@ def opencv(config: Config) -> List[Finding]:
             )
         ]
     return [Finding("opencv", Verdict.OK, found[0] if found else "OpenCV from the system")]
+
+
+def _mediapipes_own(found: List[str]) -> bool:
+    """The extra "mediapipe" brings a second OpenCV, of the same version: the files are alike."""
+    versions = {name.split()[1] for name in found}
+    return version("mediapipe") is not None and len(versions) == 1
 
 
 def face(config: Config) -> List[Finding]:

@@ -72,6 +72,9 @@ class BlazeFaceDetector(FaceDetector):
         inside -= np.float32(1.0)
         boxes, scores = self._session.run(["boxes", "scores"], {"image": tensor})
         logits = scores[0, :, 0]
+        self.best_score = float(
+            1.0 / (1.0 + np.exp(-np.clip(logits.max(), -_MAX_LOGIT, _MAX_LOGIT)))
+        )
         kept = np.flatnonzero(logits >= self._min_logit)
         center = boxes[0, kept, :2] + self._anchors[kept]
         half = boxes[0, kept, 2:4] / 2.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from hrd.types import CROP_PX, FaceBox
+from hrd.picture import Region, average
+from hrd.types import CROP_PX, FaceBox, Frame
 
 GROWTH = 1.35
 """Side of the crop over the longer side of the face box (brows to chin): takes in the forehead."""
@@ -37,27 +37,12 @@ def square_for(face: FaceBox) -> CropSquare:
     )
 
 
-def extract(image: np.ndarray, square: CropSquare) -> np.ndarray:
-    """Area-average the square of ``image`` ((H, W, 3) uint8) to (CROP_PX, CROP_PX, 3) float32.
+def extract(frame: Frame, square: CropSquare) -> np.ndarray:
+    """Area-average the square of the frame to (CROP_PX, CROP_PX, 3) float32 RGB.
 
     Not rounded to 8 bits. Where the square hangs over the edge, the edge's pixels are repeated.
-    Raises ``ValueError`` if the square lies wholly outside the image.
+    Raises ``ValueError`` if the square lies wholly outside the picture.
     """
-    height, width = image.shape[:2]
-    left, top = square.left_px, square.top_px
-    right, bottom = left + square.side_px, top + square.side_px
-    inner = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
-    if inner.size == 0:
-        raise ValueError(f"{square} lies outside the {width}x{height} image")
-    patch = inner.astype(np.float32)
-    if inner.shape[:2] != (square.side_px, square.side_px):
-        patch = cv2.copyMakeBorder(
-            patch,
-            max(0, -top),
-            max(0, bottom - height),
-            max(0, -left),
-            max(0, right - width),
-            cv2.BORDER_REPLICATE,
-        )
-    interpolation = cv2.INTER_AREA if square.side_px >= CROP_PX else cv2.INTER_LINEAR
-    return cv2.resize(patch, (CROP_PX, CROP_PX), interpolation=interpolation)
+    side = float(square.side_px)
+    region = Region(float(square.left_px), float(square.top_px), side, side)
+    return average(frame, region, CROP_PX, CROP_PX)

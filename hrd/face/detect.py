@@ -27,6 +27,8 @@ class FaceDetector(abc.ABC):
 
     name: str
     input_px: int = 640
+    best_score: float = 0.0
+    """Of the last picture, 0..1, also where it was too low for a face; 0 where it is not known."""
 
     @abc.abstractmethod
     def detect(self, image: np.ndarray) -> List[FaceBox]:

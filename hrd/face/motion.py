@@ -10,7 +10,9 @@ from hrd.skin import FACE_WEIGHT, luma
 
 _MAX_SHIFT_PX = 3.0  # beyond this the linearisation says nothing
 
-_INNER_WEIGHT = FACE_WEIGHT[1:-1, 1:-1]
+_INNER_WEIGHT = np.ascontiguousarray(FACE_WEIGHT[1:-1, 1:-1])
+_INNER_SHARE = _INNER_WEIGHT / _INNER_WEIGHT.sum()
+_QUARTER = np.float32(0.25)
 
 
 def shift_between(before: np.ndarray, after: np.ndarray) -> Tuple[float, float]:
@@ -19,28 +21,31 @@ def shift_between(before: np.ndarray, after: np.ndarray) -> Tuple[float, float]:
     Both (CROP_PX, CROP_PX) float32 luma. Sub-pixel; good to about +-2 px, clipped at +-3.
     (0, 0) where the picture has no texture to tell by.
     """
-    mean = 0.5 * (before + after)
-    gradient_x = 0.5 * (mean[1:-1, 2:] - mean[1:-1, :-2])
-    gradient_y = 0.5 * (mean[2:, 1:-1] - mean[:-2, 1:-1])
-    difference = (after - before)[1:-1, 1:-1]
+    twice = before + after  # the mean's gradient is a quarter of this one's difference
+    gradient_x = twice[1:-1, 2:] - twice[1:-1, :-2]
+    gradient_x *= _QUARTER
+    gradient_y = twice[2:, 1:-1] - twice[:-2, 1:-1]
+    gradient_y *= _QUARTER
+    difference = after[1:-1, 1:-1] - before[1:-1, 1:-1]
     # a change of light moves every pixel together; it is no motion
-    difference = difference - float((difference * _INNER_WEIGHT).sum() / _INNER_WEIGHT.sum())
+    difference -= np.vdot(difference, _INNER_SHARE)
     weighted_x = gradient_x * _INNER_WEIGHT
     weighted_y = gradient_y * _INNER_WEIGHT
-    xx = float((weighted_x * gradient_x).sum())
-    xy = float((weighted_x * gradient_y).sum())
-    yy = float((weighted_y * gradient_y).sum())
-    bx = float((weighted_x * difference).sum())
-    by = float((weighted_y * difference).sum())
+    xx = float(np.vdot(weighted_x, gradient_x))
+    xy = float(np.vdot(weighted_x, gradient_y))
+    yy = float(np.vdot(weighted_y, gradient_y))
+    bx = float(np.vdot(weighted_x, difference))
+    by = float(np.vdot(weighted_y, difference))
     determinant = xx * yy - xy * xy
     if determinant <= 1e-6 * (xx + yy) ** 2 or xx + yy < 1.0:
         return 0.0, 0.0
     dx = -(yy * bx - xy * by) / determinant
     dy = -(xx * by - xy * bx) / determinant
-    return (
-        float(np.clip(dx, -_MAX_SHIFT_PX, _MAX_SHIFT_PX)),
-        float(np.clip(dy, -_MAX_SHIFT_PX, _MAX_SHIFT_PX)),
-    )
+    return _clipped(dx), _clipped(dy)
+
+
+def _clipped(shift_px: float) -> float:
+    return min(_MAX_SHIFT_PX, max(-_MAX_SHIFT_PX, shift_px))
 
 
 def movement(crops: np.ndarray, cut: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ class FaceStage:
         with self._timed("face"):
             face = self.tracker.locate(frame)
         if face is None:
-            return NoFace(frame.time_s)
+            return NoFace(frame.time_s, earlier_s=frame.earlier_s)
         with self._timed("roi"):
             return self.tracker.crop(frame)
 

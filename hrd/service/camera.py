@@ -10,12 +10,13 @@ from typing import Callable, List, Optional
 
 import numpy as np
 
+from hrd import picture
 from hrd.capture.paced import PacedSource
 from hrd.capture.queue import FrameQueue, capture_worker
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
 from hrd.errors import HrdError
 from hrd.rate import FrameRateMeter
-from hrd.types import Frame
+from hrd.types import Demand, Frame
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ OpenSource = Callable[[threading.Event], FrameSource]
 _STEADY_S = 5.0  # frames for so long: the next loss starts from the first back-off again
 _MAX_ABANDONED = 3  # threads left behind in a driver before the whole process gives up
 _SAMPLE_STEP = 16
+_COMPARE_EVERY_S = 0.25  # pictures, to tell whether the camera stands still
 
 
 class Camera:
@@ -65,6 +67,7 @@ class Camera:
         self._source: Optional[FrameSource] = None
         self._abandoned: List[threading.Thread] = []
         self._sample: Optional[np.ndarray] = None  # of the last picture
+        self._compared_s = 0.0
         self._changed_s = 0.0  # when it last differed from the one before
         self._standing = False  # given up because it showed the same picture
         self.rate = FrameRateMeter()
@@ -89,6 +92,12 @@ class Camera:
     def depth(self) -> int:
         """Frames waiting for the pipeline."""
         return self._frames.depth
+
+    def ask(self, demand: Demand) -> None:
+        """Say what is needed of the frames to come; call it again after every frame."""
+        source = self._source
+        if source is not None and source.demand != demand:
+            source.ask(demand)
 
     def silent_s(self, now_s: float) -> float:
         """Seconds since the last frame (since the last start, if there was none)."""
@@ -202,7 +211,10 @@ class Camera:
         A living sensor has noise: even a still scene changes some pixel of a sparse sample. A
         picture of a single colour (a covered lens) may well be the truth and is let through.
         """
-        sample = np.ascontiguousarray(frame.image[::_SAMPLE_STEP, ::_SAMPLE_STEP])
+        if self._sample is not None and now_s - self._compared_s < _COMPARE_EVERY_S:
+            return self._standing
+        self._compared_s = now_s
+        sample = picture.sample(frame, max(1, _SAMPLE_STEP // picture.layout_of(frame).reduced))
         last, self._sample = self._sample, sample
         if last is None or not np.array_equal(last, sample) or sample.min() == sample.max():
             self._changed_s = now_s

@@ -8,6 +8,7 @@ in ``hrd.service.signals``, ``hrd.service.serve`` has the process around it.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import logging
 import socket
 import threading
@@ -122,6 +123,8 @@ class Daemon:
         """
         self.server.start()
         self._notifier.ready(self._line())
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays, and need not be searched for garbage again
         while not self._stop.is_set():
             if self._server_error is not None:
                 raise HrdError(f"the socket server has failed: {self._server_error}")
@@ -142,6 +145,7 @@ class Daemon:
             except EngineError as error:
                 self._take_back_engine(error)
                 return True
+            self._camera.ask(self._pipeline.face.tracker.demand)
             if reading is not None:
                 self._publish(reading)
         elif self._camera.ended:

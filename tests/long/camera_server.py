@@ -19,19 +19,29 @@ LOOP_S = 20.0
 """24 beats of 72 bpm: the loop has no seam in the pulse."""
 
 
-def face_pictures(size: str = "320x240", seed: int = 5, quality: int = 97) -> List[bytes]:
-    """JPEG pictures of a drawn face with a pulse of 72 bpm, 30 a second."""
-    spec = f"sim:bpm=72,variability=0,seed={seed},size={size}"
-    pictures: List[bytes] = []
+def pictures(spec: str) -> List[np.ndarray]:
+    """``LOOP_S`` of a simulated camera, 30 pictures a second."""
+    images: List[np.ndarray] = []
     with open_source(spec, CaptureOptions()) as source:
-        while len(pictures) < LOOP_S * FPS:
+        while len(images) < LOOP_S * FPS:
             frame = source.read()
             assert frame is not None
-            image = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
-            pictures.append(
-                cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-            )
-    return pictures
+            images.append(frame.image)
+    return images
+
+
+def jpegs(images: List[np.ndarray], quality: int) -> List[bytes]:
+    """The same compressed."""
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    return [
+        cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), settings)[1].tobytes()
+        for image in images
+    ]
+
+
+def face_pictures(size: str = "320x240", seed: int = 5, quality: int = 97) -> List[bytes]:
+    """JPEG pictures of a drawn face with a pulse of 72 bpm, 30 a second."""
+    return jpegs(pictures(f"sim:bpm=72,variability=0,seed={seed},size={size}"), quality)
 
 
 class CameraServer:

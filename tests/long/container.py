@@ -19,13 +19,13 @@ from typing import List, Optional
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUITE = "bookworm"
-PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,libgl1,libglib2.0-0,procps"
+PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,procps"
 WHEELS = [
     "numpy>=1.22,<2",
     "scipy>=1.8",
     "av>=11",
-    "mediapipe==0.10.9",
-    "opencv-contrib-python>=4.6,<4.12",
+    "opencv-python-headless>=4.6,<5",
+    "simplejpeg>=1.7",
     "onnxruntime>=1.15",
     "tqdm>=4.60",
     "prometheus_client>=0.14",
