@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hrd.capture.files import lacks_moov
 from hrd.capture.orientation import UPRIGHT, Orientation, orientation_from_matrix
 from hrd.capture.source import SourceError
-from hrd.capture.video import VideoFileSource, lacks_moov
+from hrd.capture.video import VideoFileSource
 from tests import video_making
 from tests.video_making import CORNERS, make_sound, make_video, set_display_matrix
 
@@ -123,20 +124,35 @@ def test_a_malformed_matrix_is_upright(data):
     assert orientation_from_matrix(data) == UPRIGHT
 
 
-def test_frames_without_times_follow_the_rate_and_say_so(tmp_path, caplog):
-    path = make_video(tmp_path / "raw.h264", STEADY_MS, "libx264", format="h264")
-    with caplog.at_level(logging.WARNING), VideoFileSource(str(path)) as source:
-        times = [f.time_s for f in source]
-        nominal_fps = source.info.nominal_fps
-    assert len(times) == 60
-    steps = np.diff(times)
-    assert times[0] == 0.0
-    assert steps == pytest.approx(steps[0])
-    fps = 1.0 / steps[0]
-    assert nominal_fps == pytest.approx(fps)
-    said = [r.getMessage() for r in caplog.records if "gives no time" in r.getMessage()]
-    assert len(said) == 1
-    assert f"{fps:.3f} frames per second" in said[0]
+@pytest.mark.parametrize(("format", "codec"), [("mjpeg", "mjpeg"), ("m4v", "mpeg4")])
+def test_a_file_without_times_is_refused_and_says_what_to_give(tmp_path, format, codec):
+    path = make_video(tmp_path / f"raw.{format}", STEADY_MS, codec, format=format)
+    message = refuse(path)
+    assert "gives no times" in message
+    assert "--fps 30" in message
+
+
+@pytest.mark.parametrize(("format", "codec"), [("mjpeg", "mjpeg"), ("m4v", "mpeg4")])
+def test_a_given_rate_places_the_frames_of_a_file_without_times(tmp_path, format, codec):
+    path = make_video(tmp_path / f"raw.{format}", STEADY_MS, codec, format=format)
+    with VideoFileSource(str(path), fps=12.5) as source:
+        times_s = [f.time_s for f in source]
+        assert source.info.nominal_fps == 12.5
+    assert times_s == pytest.approx([i / 12.5 for i in range(60)])
+
+
+def test_a_rate_in_the_codecs_own_header_is_taken(tmp_path):
+    # libx264 writes it into the VUI: make_video encodes for 30 frames a second
+    path = make_video(tmp_path / "raw.h264", STEADY_MS, "libx264", format="h264", rate=30)
+    with VideoFileSource(str(path)) as source:
+        assert source.info.nominal_fps == pytest.approx(30.0)
+        assert [f.time_s for f in source] == pytest.approx([i / 30 for i in range(60)])
+
+
+def test_a_given_rate_does_not_overrule_a_files_own_times(tmp_path):
+    path = make_video(tmp_path / "a.mp4", STEADY_MS)
+    with VideoFileSource(str(path), fps=10.0) as source:
+        assert [f.time_s for f in source][-1] == pytest.approx(STEADY_MS[-1] / 1000, abs=1e-3)
 
 
 def test_reading_on_after_the_end_and_after_close_gives_none(tmp_path):

@@ -43,6 +43,7 @@ SLOTS = 4
 _FRAME = struct.Struct("<cBBHHQdQ")
 """Tag, generation of the memory, slot, width, height, index, time, dropped so far."""
 _TAG = b"F"
+_TAG_CUT = b"C"  # a frame at which the stream begins anew
 _MESSAGE_BYTES = 16 * 1024
 _MARGIN_S = 1.5  # the child is to notice by itself first
 _GRACE_S = 0.7  # to set the camera's exposure free again
@@ -156,7 +157,7 @@ class ChildSource(FrameSource):
                 data, descriptors = b"", []
             for fd in descriptors:
                 self._adopt(fd)
-            if data[:1] == _TAG:
+            if data[:1] in (_TAG, _TAG_CUT):
                 return {"frame": self._frame(data)}
             if not data:
                 raise SourceError(self._why_dead())
@@ -178,13 +179,13 @@ class ChildSource(FrameSource):
             os.close(fd)
 
     def _frame(self, data: bytes) -> Frame:
-        _, generation, slot, width, height, index, time_s, self.dropped = _FRAME.unpack(data)
+        tag, generation, slot, width, height, index, time_s, self.dropped = _FRAME.unpack(data)
         assert self._map is not None
         image = np.frombuffer(self._map, np.uint8, 3 * width * height, slot * self._slot_bytes)
         image = image.reshape(height, width, 3).copy()
         with contextlib.suppress(OSError):  # if it has died meanwhile, the next read tells
             self._socket.send(bytes([generation, slot]))
-        return Frame(image, time_s, index)
+        return Frame(image, time_s, index, cut=tag == _TAG_CUT)
 
     def _why_dead(self) -> str:
         how = how_it_ended(self._process, _KILL_S) or "has closed its socket"
@@ -203,9 +204,9 @@ def _environment() -> Dict[str, str]:
 
 
 def _shown(spec: str) -> str:
-    from hrd.capture.stream import without_password
+    from hrd.capture.address import shown_address
 
-    return without_password(spec)
+    return shown_address(spec)
 
 
 def _receive(sock: socket.socket) -> Tuple[bytes, List[int]]:
@@ -237,6 +238,7 @@ class _Outlet:
         self._generation = 0
         self._free: List[int] = []
         self._dropped = 0
+        self._cut = False  # of a frame that was dropped, for the next one to say
 
     def tell(self, message: Dict[str, Any]) -> None:
         self._send(json.dumps(message).encode("ascii"))
@@ -247,6 +249,7 @@ class _Outlet:
         if image.nbytes > self._slot_bytes:
             self._grow(image.nbytes)
         self._reclaim()
+        self._cut = self._cut or frame.cut
         if not self._free:
             self._dropped += 1
             return
@@ -256,7 +259,7 @@ class _Outlet:
         place[:] = image.reshape(-1)
         self._send(
             _FRAME.pack(
-                _TAG,
+                _TAG_CUT if self._cut else _TAG,
                 self._generation,
                 slot,
                 width,
@@ -266,6 +269,7 @@ class _Outlet:
                 self._dropped,
             )
         )
+        self._cut = False
 
     def _reclaim(self) -> None:
         while True:

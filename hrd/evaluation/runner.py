@@ -16,6 +16,8 @@ from hrd.evaluation.replay import run_methods, track
 from hrd.face.detect import FaceDetector, open_detector
 from hrd.pipeline import PipelineConfig
 
+logger = logging.getLogger(__name__)
+
 _CUT_SHORT_S = 5.0  # pictures that end this much before the reference have been cut off
 
 
@@ -63,6 +65,11 @@ class Evaluator:
             return self._evaluate(entry, on_frame)
         except HrdError as error:
             return RecordingResult(entry.name, entry.section, problem=str(error))
+        except Exception as error:  # data sets are odd in ways nobody foresaw: one file, not all
+            logger.debug("%s", entry.name, exc_info=True)
+            why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            problem = f"{entry.name} is not laid out as expected ({why}); copy it again"
+            return RecordingResult(entry.name, entry.section, problem=problem)
 
     def close(self) -> None:
         """Release engines and detector."""
