@@ -20,6 +20,7 @@ _CLOCK_SET_S = 60.0  # a longer step ahead is no silence of the camera but a clo
 _JOIN_S = 1.0  # a larger step back is a new beginning of the clock, not disorder
 _STRAY_STEPS = 4.0  # periods, and 0.2 s, by which a stray stamp lies beside the others
 _STRAY_S = 0.2
+_EVIDENCE = 3  # frames that must follow before a step back is believed to be a new beginning
 
 
 class NoTimes(Exception):
@@ -137,6 +138,10 @@ class FileTimes:
             return self._advance((last_s + right[0]) / 2.0 if right else last_s + step_s)
         step = raw_s - last_s
         if step <= 0.0:
+            if step < 0.0 and len(ahead) < _EVIDENCE:
+                # the end: decoders that are emptied name odd times
+                self.repaired += 1
+                return self._advance(last_s + step_s)
             if step > -_JOIN_S and (step == 0.0 or any(value > last_s for value in ahead)):
                 self._say("has pictures whose time does not advance: left out")
                 self.left_out += 1

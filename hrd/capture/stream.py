@@ -104,6 +104,8 @@ class StreamSource(FrameSource):
         settings: Dict[str, str] = {"fflags": "nobuffer", "flags": "low_delay"}
         if address.scheme.startswith("rtsp"):
             settings.update(rtsp_flags="prefer_tcp", allowed_media_types="video")
+        else:
+            settings["analyzeduration"] = "1000000"  # else five seconds before the first picture
         try:
             try:
                 return self._try(address, settings, None)

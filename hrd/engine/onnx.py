@@ -153,10 +153,10 @@ def _why_unreadable(path: object, error: Exception, version: str) -> str:
     said = str(error)
     newer = re.search(r"(opset|IR version):? (\d+)(?= is under| is not|, max)", said, re.IGNORECASE)
     if newer:
+        what = f"{newer.group(1).lower()} {newer.group(2)}"
         return (
-            f"{path} is written for a newer ONNX ({newer.group(1)} {newer.group(2)}) than ONNX "
-            f"Runtime {version} reads; export it again with hrd export, or install a newer "
-            "onnxruntime"
+            f"{path} is written for a newer ONNX ({what}) than ONNX Runtime {version} reads; "
+            "export it again with hrd export, or install a newer onnxruntime"
         )
     return (
         f"{path} is not a readable ONNX model ({_first_line(error)}); "

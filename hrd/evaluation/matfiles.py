@@ -163,7 +163,9 @@ def _read(path: Path, keys: Tuple[str, ...]) -> Dict[str, Any]:
     if is_hdf5(path):
         with _open_hdf5(path) as file:
             try:
-                return {key: _contents(file, file[key][()]) for key in keys if key in file}
+                # a group is a MATLAB structure: neither signal nor label
+                held = [key for key in keys if hasattr(file.get(key), "dtype")]
+                return {key: _contents(file, file[key][()]) for key in held}
             except (OSError, ValueError, TypeError, KeyError) as error:
                 raise DataError(f"{path} breaks off ({error}); copy it again") from None
     from scipy.io import loadmat

@@ -18,6 +18,7 @@ from hrd.pipeline import PipelineConfig
 
 logger = logging.getLogger(__name__)
 
+_TOO_SHORT_S = 2.0
 _CUT_SHORT_S = 5.0  # pictures that end this much before the reference have been cut off
 
 
@@ -102,7 +103,11 @@ class Evaluator:
         )
         problem, note = None, None
         if recording.reference.has_pulse and not windows:
-            problem = f"{recording.name} has no reference for any of its windows; copy it again"
+            seconds = passed.end_s - passed.start_s
+            why = "has no reference for any of its windows"
+            if seconds < _TOO_SHORT_S:
+                why = f"lasts {seconds:.1f} s only, too short to be evaluated"
+            problem = f"{recording.name} {why}; copy it again"
         elif passed.face_share < 0.5:
             note = f"{recording.name}: a face was found in {100 * passed.face_share:.0f} % of it"
         elif reference.end_s - passed.end_s > _CUT_SHORT_S:
