@@ -7,9 +7,10 @@ import socket
 import struct
 import threading
 from fractions import Fraction
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import av
+import numpy as np
 
 from tests.video_making import picture
 
@@ -34,10 +35,13 @@ _ENCODER_OPTIONS = {
 
 
 def rtp_frames(
-    levels: List[int], fps: int = 30, codec: str = "libx264", options: Optional[dict] = None
+    levels: Sequence[Union[int, np.ndarray]],
+    fps: int = 30,
+    codec: str = "libx264",
+    options: Optional[dict] = None,
 ) -> List[List[bytes]]:
     """The RTP packets of each frame in the order of coding, as FFmpeg's own muxer makes them
-    (RFC 6184, 7798 and 2435)."""
+    (RFC 6184, 7798 and 2435). ``levels``: of the test picture, or (H, W, 3) uint8 RGB pictures."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(0.05)
@@ -46,12 +50,12 @@ def rtp_frames(
         with av.open(url, "w", format="rtp") as container:
             chosen = _ENCODER_OPTIONS[codec] if options is None else options
             stream = container.add_stream(codec, rate=fps, options=chosen)
-            stream.width, stream.height = 96, 64
+            images = [picture(level=one) if isinstance(one, int) else one for one in levels]
+            stream.height, stream.width = images[0].shape[:2]
             stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-            for index in range(len(levels) + 1):
-                if index < len(levels):
-                    image = picture(level=levels[index])
-                    frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            for index in range(len(images) + 1):
+                if index < len(images):
+                    frame = av.VideoFrame.from_ndarray(images[index], format="rgb24")
                     frame.pts, frame.time_base = index, Fraction(1, fps)
                     coded = stream.encode(frame)
                 else:

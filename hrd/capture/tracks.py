@@ -46,13 +46,22 @@ def is_still(stream: Any) -> bool:
     return False
 
 
+def _films(container: Any) -> List[Any]:
+    """The streams that are films and that this FFmpeg can decode."""
+    return [
+        stream
+        for stream in container.streams.video
+        if stream.codec_context is not None and not is_still(stream)
+    ]
+
+
 def film_of(container: Any) -> Optional[Any]:
     """The film among a container's video streams, None if there is none.
 
     Of several that last as long as the longest does, the one marked as the default; else the
     largest; else the first.
     """
-    films = [stream for stream in container.streams.video if not is_still(stream)]
+    films = _films(container)
     if len(films) < 2:
         return films[0] if films else None
     lengths_s = [_length_s(stream) for stream in films]
@@ -63,7 +72,7 @@ def film_of(container: Any) -> Optional[Any]:
 
 def describe_films(container: Any) -> str:
     """``0: 640x480, 2: 1920x1080``: the choices for ``--stream``."""
-    films = [stream for stream in container.streams.video if not is_still(stream)]
+    films = _films(container)
     return ", ".join(f"{film.index}: {film.width}x{film.height}" for film in films)
 
 

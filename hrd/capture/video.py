@@ -16,7 +16,6 @@ from hrd.capture.tracks import (
     describe_films,
     film_of,
     header_fps,
-    is_still,
     is_untimed,
 )
 from hrd.types import Frame
@@ -132,7 +131,7 @@ class VideoFileSource(FrameSource):
     def _choose(self, container: Any) -> Any:
         if self._stream is not None:
             for stream in container.streams.video:
-                if stream.index == self._stream:
+                if stream.index == self._stream and stream.codec_context is not None:
                     return stream
             raise SourceError(
                 f"{self._name} has no picture in stream {self._stream}: "
@@ -141,7 +140,9 @@ class VideoFileSource(FrameSource):
         stream = film_of(container)
         if stream is None:
             sound = "sound but no picture" if container.streams.audio else "no picture"
-            if any(is_still(one) for one in container.streams.video):
+            if any(one.codec_context is None for one in container.streams.video):
+                sound = "a picture in a codec that is not known"
+            elif container.streams.video:
                 sound = "a still picture and no film"
             raise SourceError(f"{self._name} has {sound} in it: give a video file of a face.")
         films = describe_films(container)
