@@ -302,6 +302,20 @@ def test_damage_in_the_middle_costs_some_frames_only(tmp_path, caplog):
     assert frames[-1].time_s == pytest.approx(STEADY_MS[-1] / 1000, abs=1e-3)
 
 
+def test_damage_where_times_are_counts_begins_anew(tmp_path):
+    # pictures are missing from an AVI, and nothing tells how many
+    path = make_video(tmp_path / "a.avi", STEADY_MS, "mjpeg", rate=30)
+    data = bytearray(path.read_bytes())
+    start, end = data.index(b"movi"), data.index(b"idx1")
+    middle, size = (start + end) // 2, (end - start) // 10
+    data[middle : middle + size] = bytes(size)
+    path.write_bytes(bytes(data))
+    with VideoFileSource(str(path)) as source:
+        cuts = [f.index for f in source if f.cut]
+    assert cuts
+    assert min(cuts) > 20
+
+
 def test_the_real_clip(face_clip):
     with VideoFileSource(str(face_clip)) as source:
         assert (source.info.width_px, source.info.height_px) == (528, 592)

@@ -105,7 +105,10 @@ def remux(source: Path, target: Path, restamp: Any, format: Optional[str] = None
     """Copy packets with other stamps: ``restamp(index, pts)`` in the stream's ticks."""
     with av.open(str(source)) as old, av.open(str(target), "w", format=format) as new:
         stream = old.streams.video[0]
-        copy = new.add_stream_from_template(stream)
+        if hasattr(new, "add_stream_from_template"):
+            copy = new.add_stream_from_template(stream)
+        else:  # PyAV before 14
+            copy = new.add_stream(template=stream)
         for index, packet in enumerate(old.demux(stream)):
             if packet.dts is None:
                 continue

@@ -97,6 +97,7 @@ class VideoFileSource(FrameSource):
         self._first = None
         if self._container is not None:
             self._waiting.clear()
+            self._after_damage.clear()
             self._pictures.close()
             self._container.close()
             self._container = None
@@ -124,7 +125,10 @@ class VideoFileSource(FrameSource):
         self._failure: Optional[str] = None
         self._ended = False
         self._cut_left_out = False
+        self._damaged = False
+        self._counts = container.format.name == "avi" or isinstance(self._times, SteadyTimes)
         self._waiting: Deque[Tuple[Any, Optional[Placed]]] = deque()
+        self._after_damage: Deque[Any] = deque()
         self._container = container
         self._pictures = self._decode(container, stream)
 
@@ -202,6 +206,7 @@ class VideoFileSource(FrameSource):
                 return
             except av.error.FFmpegError:
                 self._bad_packets += 1
+                self._damaged = True
                 continue
             yield from pictures
 
@@ -213,6 +218,9 @@ class VideoFileSource(FrameSource):
                 picture, placed = self._waiting.popleft()
                 assert placed is not None
                 self._cut_left_out = self._cut_left_out or placed.cut
+                if self._after_damage and self._after_damage[0] is picture:
+                    self._after_damage.popleft()
+                    self._cut_left_out = True
                 if placed.time_s is None:
                     continue
                 cut, self._cut_left_out = self._cut_left_out, False
@@ -232,6 +240,7 @@ class VideoFileSource(FrameSource):
                 self._ended = True
                 self._settle(self._times.flush())
             else:
+                self._note_damage(picture)
                 self._waiting.append((picture, None))
                 self._settle(self._times.push(*_stamps_s(picture)))
         except NoTimes:
@@ -241,6 +250,13 @@ class VideoFileSource(FrameSource):
             self._nominal_fps = self._fps
             for _ in range(len(self._waiting)):
                 self._settle(self._times.push(None, None))
+
+    def _note_damage(self, picture: Any) -> None:
+        """Where times are counts of pictures, damage hides how many are missing: begin anew."""
+        if self._damaged or picture.is_corrupt:
+            self._damaged = False
+            if self._counts:
+                self._after_damage.append(picture)
 
     def _settle(self, placed: Any) -> None:
         """Give the oldest pictures that wait for their places those places."""

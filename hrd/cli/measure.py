@@ -105,6 +105,6 @@ def _print(result) -> None:  # type: ignore[no-untyped-def]
         print(f"  whole clip: {result.bpm:.1f} bpm, confidence {result.confidence:.2f}")
     elif result.cuts_s:
         cuts = ", ".join(f"{time_s:.1f} s" for time_s in result.cuts_s[:3])
-        print(f"  whole clip: no bpm; it is cut (at {cuts}), and no one rate holds for all of it")
+        print(f"  whole clip: no bpm; it is cut (at {cuts}), and its parts do not tell one rate")
     else:
         print("  whole clip: no bpm; the signal does not support one")

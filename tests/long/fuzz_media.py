@@ -84,6 +84,11 @@ def write_film(path: Path, name: str, images: List[Any]) -> Path:
     return path
 
 
+def random_bytes(rng: random.Random, count: int) -> bytes:
+    """(``Random.randbytes`` is Python 3.9's.)"""
+    return rng.getrandbits(8 * count).to_bytes(count, "little") if count else b""
+
+
 def damaged(rng: random.Random, data: bytes) -> bytes:
     """A few random changes, small and large, of head, middle and end."""
     piece = bytearray(data)
@@ -100,11 +105,11 @@ def damaged(rng: random.Random, data: bytes) -> bytes:
         elif what == 2:
             piece[at : at + size] = bytes(len(piece[at : at + size]))
         elif what == 3:
-            piece[at : at + size] = rng.randbytes(len(piece[at : at + size]))
+            piece[at : at + size] = random_bytes(rng, len(piece[at : at + size]))
         elif what == 4:
             del piece[at : at + size]
         elif what == 5:
-            piece[at:at] = rng.randbytes(size)
+            piece[at:at] = random_bytes(rng, size)
         elif what == 6:
             other = rng.randrange(len(piece))
             piece[at:at] = piece[other : other + size]
