@@ -316,6 +316,37 @@ def test_damage_where_times_are_counts_begins_anew(tmp_path):
     assert min(cuts) > 20
 
 
+def test_pictures_lost_without_a_trace_begin_anew(tmp_path):
+    path = make_video(tmp_path / "a.avi", STEADY_MS, "mjpeg", rate=30)
+    data = bytearray(path.read_bytes())
+    movi = data.index(b"movi")
+    lost = [at for at in range(movi, len(data)) if data[at : at + 4] == b"00dc"][30]
+    data[lost : lost + 4] = b"\0\0\0\0"  # a picture that is no picture any more
+    cut_off = data.index(b"idx1", len(data) // 2)
+    path.write_bytes(bytes(data[:cut_off]))
+    with VideoFileSource(str(path)) as source:
+        frames = list(source)
+    assert [f.index for f in frames if f.cut] == [30]
+    assert len(frames) == 59
+
+
+def test_an_avi_with_padding_between_its_pictures_is_whole(tmp_path):
+    path = make_video(tmp_path / "a.avi", STEADY_MS, "mjpeg", rate=30)
+    data = path.read_bytes()
+    start, end = data.index(b"movi") + 4, data.index(b"idx1")
+    padded, at = bytearray(data[:start]), start
+    while at < end:
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        size += size % 2
+        padded += data[at : at + 8 + size] + b"JUNK\x20\0\0\0" + bytes(32)
+        at += 8 + size
+    path.write_bytes(bytes(padded))
+    with VideoFileSource(str(path)) as source:
+        frames = list(source)
+    assert len(frames) == 60
+    assert [f.index for f in frames if f.cut and f.index > 3] == []
+
+
 def test_the_real_clip(face_clip):
     with VideoFileSource(str(face_clip)) as source:
         assert (source.info.width_px, source.info.height_px) == (528, 592)

@@ -190,3 +190,30 @@ def promised_s(container: Any, stream: Any) -> Optional[float]:
     if container.duration is not None and len(container.streams) == 1:
         return float(container.duration) / 1e6  # sound may last longer than the picture
     return None
+
+
+class Holes:
+    """Notices bytes of an AVI that belong to none of its packets: pictures have been lost there.
+
+    Recorders that pad their packets leave holes everywhere; these tell nothing.
+    """
+
+    _HEADER_BYTES = 8
+    _FEW = 3
+    _SHARE = 0.05
+
+    def __init__(self) -> None:
+        self._end: Optional[int] = None
+        self._packets = 0
+        self._holes = 0
+
+    def before(self, packet: Any) -> bool:
+        """Whether something is missing between the packet before and this one."""
+        if packet.pos is None or packet.size == 0:
+            return False
+        end, self._end = self._end, packet.pos + self._HEADER_BYTES + packet.size + packet.size % 2
+        self._packets += 1
+        if end is None or packet.pos == end:
+            return False
+        self._holes += 1
+        return self._holes <= self._FEW or self._holes < self._SHARE * self._packets

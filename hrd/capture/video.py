@@ -8,7 +8,7 @@ from typing import Any, Deque, Generator, Optional, Tuple, Union
 
 from hrd.capture.address import printable
 from hrd.capture.decode import RgbConverter, decode_threads
-from hrd.capture.files import check_file, is_pipe, open_container, promised_s, why_unreadable
+from hrd.capture.files import Holes, check_file, is_pipe, open_container, promised_s, why_unreadable
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
 from hrd.capture.stamps import FileTimes, NoTimes, Placed, SteadyTimes
 from hrd.capture.tracks import (
@@ -187,6 +187,8 @@ class VideoFileSource(FrameSource):
         import av
 
         packets = container.demux(stream)
+        alone = self._counts and len(container.streams) == 1
+        holes = Holes() if alone and container.format.name == "avi" else None
         while True:
             try:
                 packet = next(packets)
@@ -200,6 +202,8 @@ class VideoFileSource(FrameSource):
                     f"{self._name} could not be read on ({error.strerror}): "
                     "check the disk it is on."
                 ) from None
+            if holes is not None and holes.before(packet):
+                self._damaged = True
             try:
                 pictures = packet.decode()
             except av.error.EOFError:
