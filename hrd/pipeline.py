@@ -59,7 +59,7 @@ class Pipeline:
 
     def push(self, frame: Frame) -> Optional[Reading]:
         """Take one frame; give a reading if one is due."""
-        if self._cuts.in_picture(frame.image) or frame.cut:
+        if self._cuts.in_picture(frame) or frame.cut:
             self._begin_anew(frame.time_s)
         view = self.face.push(frame)
         if isinstance(view, RoiFrame) and self._cuts.in_face(view):

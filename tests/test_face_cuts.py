@@ -7,7 +7,7 @@ import pytest
 
 from hrd.capture.open import CaptureOptions, open_source
 from hrd.face.cuts import CutDetector
-from hrd.types import CROP_PX, FaceBox, RoiFrame
+from hrd.types import CROP_PX, FaceBox, Frame, Layout, Packing, RoiFrame
 
 
 def pictures(spec: str) -> List[np.ndarray]:
@@ -17,7 +17,8 @@ def pictures(spec: str) -> List[np.ndarray]:
 
 def cuts_in(images: List[np.ndarray]) -> List[int]:
     detector = CutDetector()
-    return [i for i, image in enumerate(images) if detector.in_picture(image)]
+    frames = [Frame(image, i / 30, i) for i, image in enumerate(images)]
+    return [frame.index for frame in frames if detector.in_picture(frame)]
 
 
 def test_another_scene_is_a_cut_and_said_once() -> None:
@@ -31,6 +32,27 @@ def test_another_size_is_a_cut() -> None:
     small = pictures("sim:seconds=0.2,size=160x120")
     large = pictures("sim:seconds=0.2,size=320x240")
     assert cuts_in(small + large) == [len(small)]
+
+
+def test_pictures_in_other_layouts_are_looked_at_too() -> None:
+    first, second = (pictures(f"sim:seconds=0.4,size=320x240,seed={seed}") for seed in (1, 2))
+
+    def frame(index: int, image: np.ndarray) -> Frame:
+        kinds = (Packing.RGB, Packing.YUYV, Packing.PLANAR, Packing.UNSEEN)
+        packing = kinds[(index // 4) % 4 if index < 16 else 2]
+        luma = image[..., 1]
+        data = {
+            Packing.RGB: image[::2, ::2],
+            Packing.YUYV: np.stack([luma, np.full_like(luma, 128)], axis=-1),
+            Packing.PLANAR: np.concatenate([luma.ravel(), np.full(luma.size // 2, 128, np.uint8)]),
+            Packing.UNSEEN: np.zeros(0, np.uint8),
+        }[packing]
+        reduced = 2 if packing is Packing.RGB else 1
+        return Frame(data, index / 30, index, Layout(packing, 320, 240, reduced))
+
+    detector = CutDetector()
+    images = [first[0]] * 20 + [second[0]] * 5
+    assert [i for i, image in enumerate(images) if detector.in_picture(frame(i, image))] == [20]
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])

@@ -71,7 +71,7 @@ class PacedSource(FrameSource):
             self._late = True
             logger.warning("%s cannot be read as fast as it should play", self.info.spec)
         self._last_s = time_s
-        frame = Frame(frame.image, time_s, self._index, frame.cut)
+        frame = Frame(frame.image, time_s, self._index, frame.layout, cut=frame.cut)
         self._index += 1
         return frame
 

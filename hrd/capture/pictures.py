@@ -74,7 +74,7 @@ class PictureFolderSource(FrameSource):
             cut = cut or placed.cut
             if placed.time_s is None:
                 continue
-            frame = Frame(self._read_picture(picture), placed.time_s, self._index, cut)
+            frame = Frame(self._read_picture(picture), placed.time_s, self._index, cut=cut)
             self._index += 1
             return frame
         return None

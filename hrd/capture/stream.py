@@ -217,7 +217,8 @@ class StreamSource(FrameSource):
                 raise SourceError(self._too_slow()) from None
             if time_s is None:
                 continue
-            frame = Frame(self._to_rgb(picture), time_s, self._index, self._clock.take_cut())
+            cut = self._clock.take_cut()
+            frame = Frame(self._to_rgb(picture), time_s, self._index, cut=cut)
             self._index += 1
             return frame
         raise SourceError(f"{self._name} ended: check the camera.")

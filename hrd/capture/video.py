@@ -228,7 +228,7 @@ class VideoFileSource(FrameSource):
                 if placed.time_s is None:
                     continue
                 cut, self._cut_left_out = self._cut_left_out, False
-                frame = Frame(self._to_rgb(picture), placed.time_s, self._index, cut)
+                frame = Frame(self._to_rgb(picture), placed.time_s, self._index, cut=cut)
                 self._index += 1
                 return frame
             if self._ended:

@@ -7,11 +7,11 @@ a picture within one frame; noise, light, compression and movement change it lit
 from __future__ import annotations
 
 from collections import deque
-from typing import Deque, Optional
+from typing import Deque, Optional, Tuple
 
 import numpy as np
 
-from hrd.types import RoiFrame
+from hrd.types import Frame, Packing, RoiFrame
 
 _PICTURE = 0.2
 """Least change (one minus the correlation) of the whole picture that is a cut. Recordings of
@@ -31,22 +31,47 @@ class CutDetector:
     def __init__(self) -> None:
         self._picture = _Change(_PICTURE)
         self._face = _Change(_FACE)
+        self._size: Optional[Tuple[int, int]] = None
 
     def reset(self) -> None:
         """The next picture follows nothing."""
         self._picture.reset()
         self._face.reset()
 
-    def in_picture(self, image: np.ndarray) -> bool:
-        """Whether (H, W, 3) uint8 RGB shows another scene than the one before."""
-        rows, columns = max(1, image.shape[0] // _ROWS), max(1, image.shape[1] // _COLUMNS)
-        return self._picture.push(image[::rows, ::columns, 1])
+    def in_picture(self, frame: Frame) -> bool:
+        """Whether a frame shows another scene than the one before; one that was not decoded is
+        passed over."""
+        brightness = _brightness(frame)
+        if brightness is None:
+            return False
+        layout = frame.layout
+        height, width = brightness.shape
+        size = (layout.width_px, layout.height_px) if layout is not None else (width, height)
+        resized = self._size is not None and size != self._size
+        self._size = size
+        # as many points of any picture: sources make pictures smaller when nobody minds
+        rows = np.linspace(0, height - 1, _ROWS).astype(int)
+        columns = np.linspace(0, width - 1, _COLUMNS).astype(int)
+        return self._picture.push(brightness[np.ix_(rows, columns)]) or resized
 
     def in_face(self, roi: RoiFrame) -> bool:
         """Whether the crop, where it has not moved, shows another face than the one before."""
         if roi.cut:
             self._face.reset()
         return self._face.push(roi.crop[..., 1])
+
+
+def _brightness(frame: Frame) -> Optional[np.ndarray]:
+    """(H, W) uint8: green, or luma where that is what there is; None for a picture not decoded."""
+    layout, image = frame.layout, frame.image
+    if layout is None or layout.packing is Packing.RGB:
+        return image[..., 1]
+    if layout.packing is Packing.YUYV:
+        return image[..., 0]
+    if layout.packing is Packing.PLANAR:
+        luma = image[: layout.width_px * layout.height_px]
+        return luma.reshape(layout.height_px, layout.width_px)
+    return None
 
 
 class _Change:
@@ -66,9 +91,6 @@ class _Change:
         last, self._last = self._last, now
         if last is None:
             return False
-        if last.shape != now.shape:
-            self._recent.clear()
-            return True
         power = min(float(np.dot(last, last)), float(np.dot(now, now)))
         if power < _CONTRAST**2 * len(now):  # the dark, a wall: nothing but noise to compare
             self._recent.clear()
