@@ -7,6 +7,7 @@ calibration all push their faces through this one class. A second face is a seco
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Callable, List, Optional
 
@@ -33,6 +34,8 @@ from hrd.types import (
     State,
 )
 from hrd.window import SlidingWindow
+
+logger = logging.getLogger(__name__)
 
 STAGES = ("quality", "window", "engine", "reference", "estimate")
 """Names under which the stage's work is timed, in order."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 
+from hrd.capture.address import shown_address
 from hrd.capture.child import ChildSource
 from hrd.capture.open import first_camera, hangs_alone, open_source
 from hrd.capture.source import FrameSource, SourceError
-from hrd.capture.address import shown_address
 from hrd.config import SourceConfig
 from hrd.service.camera import Camera
 
