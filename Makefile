@@ -9,7 +9,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check lint format types quick clean check-tensorrt prove-tensorrt \
-	test-service test-faults steady fuzz soak \
+	test-service test-faults steady fuzz fuzz-media soak \
 	wheel test-wheel install-jetson test-matrix test-aarch64 test-docker lint-docker lock check-lock
 
 help:  ## this list
@@ -77,8 +77,12 @@ test-faults: $(STAMP)  ## every fault of the README's table, injected into a run
 steady: $(STAMP)  ## processor time and memory of the daemon with a 640x480 camera of 30 fps
 	$(BIN)/python -m tests.long.steady
 
-fuzz: $(STAMP)  ## a million pieces of nonsense for the protocol and the config (ARGS="COUNT SEED")
+fuzz: $(STAMP)  ## nonsense for protocol and config, then fuzz-media (ARGS="COUNT SEED" for the first)
 	$(BIN)/python -m tests.long.fuzz $(ARGS)
+	$(BIN)/python -m tests.long.fuzz_media
+
+fuzz-media: $(STAMP)  ## ten thousand damaged films and 20 damaged streams (ARGS="COUNT SEED STREAMS")
+	$(BIN)/python -m tests.long.fuzz_media $(ARGS)
 
 soak: $(STAMP)  ## eight simulated hours as fast as they go (SOAK_HOURS=1 for less)
 	$(BIN)/python -m tests.long.soak

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
+from hrd.capture.address import printable, shown_address
 from hrd.capture.open import open_source
 from hrd.capture.source import SourceError
 from hrd.config import Config
@@ -30,6 +31,8 @@ class Measurement:
     pulse: List[PulseChunk]
     bpm: Optional[float]
     confidence: Optional[float]
+    cuts_s: List[float] = field(default_factory=list)
+    """Where the clip was cut: another scene, face or clock."""
 
     def as_json(self) -> Dict[str, Any]:
         """The object that ``hrd measure --json`` prints (absent, never null)."""
@@ -43,6 +46,8 @@ class Measurement:
             "bpm": None if self.bpm is None else round(self.bpm, 1),
             "confidence": None if self.confidence is None else round(self.confidence, 3),
         }
+        if self.cuts_s:
+            result["cuts"] = [round(time_s, 3) for time_s in self.cuts_s]
         if self.pulse:
             result["ppg"] = [
                 {
@@ -79,7 +84,8 @@ def measure_file(
     end_s = 0.0
     with open_source(path, config.source.capture) as source:
         if source.live:
-            raise SourceError(f"{path} is live and has no end; use hrd run --source {path}")
+            name = shown_address(path)
+            raise SourceError(f"{name} is live and has no end; use hrd run --source {name}")
         for frame in source:
             frames += 1
             end_s = frame.time_s
@@ -89,7 +95,7 @@ def measure_file(
             if on_frame is not None:
                 on_frame(frame.time_s)
     if frames == 0:
-        raise SourceError(f"{path} holds no video frame; nothing can be measured")
+        raise SourceError(f"{printable(path)} holds no video frame; nothing can be measured")
     last = pipeline.finish()
     if last is not None:
         if readings and last.time_s - readings[-1].time_s < _SAME_MOMENT_S:
@@ -98,7 +104,7 @@ def measure_file(
     bpm = pipeline.pulse.whole_clip_bpm()
     confidence = _confidence_in(bpm, readings)
     return Measurement(
-        file=path,
+        file=printable(path),
         seconds=end_s,
         frames=frames,
         fps=(frames - 1) / end_s if frames > 1 and end_s > 0 else None,
@@ -108,6 +114,7 @@ def measure_file(
         pulse=pulse,
         bpm=None if confidence is None else bpm,
         confidence=confidence,
+        cuts_s=pipeline.pulse.cuts_s,
     )
 
 

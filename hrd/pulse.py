@@ -7,8 +7,9 @@ calibration all push their faces through this one class. A second face is a seco
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Callable, List, Optional
 
 import numpy as np
 
@@ -34,8 +35,14 @@ from hrd.types import (
 )
 from hrd.window import SlidingWindow
 
+logger = logging.getLogger(__name__)
+
 STAGES = ("quality", "window", "engine", "reference", "estimate")
 """Names under which the stage's work is timed, in order."""
+
+
+MAX_CUTS = 100
+"""The newest cuts that are remembered."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,7 @@ class PulseStage:
         self._estimator = self._make_estimator()
         self._gate = PublishGate(self._config.min_confidence)
         self._whole = WholeClip()
+        self.cuts_s: List[float] = []
         self._reference = ReferenceExtractor()
         self._on_pulse = on_pulse
         self._on_estimate = on_estimate
@@ -153,6 +161,18 @@ class PulseStage:
         self._forget_signal()
         self._last_roi = None
         self._last_view_s = None
+
+    def begin_anew(self, time_s: float) -> None:
+        """The stream is cut at ``time_s``: another face, or another clock. What was said of the
+        face before is not said of the next one, and the whole clip is of two parts."""
+        if self._last_view_s is None:
+            return
+        logger.info("cut: the signal begins anew")
+        self.cuts_s.append(time_s)
+        del self.cuts_s[:-MAX_CUTS]
+        self.reset()
+        self._last_reading = None
+        self._whole.begin_anew()
 
     def _fps(self) -> Optional[float]:
         return self.rate.fps()

@@ -90,6 +90,8 @@ class Frame:
 
     ``time_s``: capture time or PTS. ``earlier_s``: the times of frames since the one before that
     were counted and not looked at.
+    ``cut``: the stream begins anew here (files joined, a clock set, times taken another way), so
+    nothing before this frame may be put together with it.
     """
 
     image: np.ndarray
@@ -97,6 +99,7 @@ class Frame:
     index: int
     layout: Optional[Layout] = None
     earlier_s: Tuple[float, ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import threading
 from fractions import Fraction
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import av
+import numpy as np
 
 from tests.video_making import picture
 
@@ -19,32 +21,60 @@ SDP = (
 )
 
 
-def rtp_frames(levels: List[int], fps: int = 30) -> List[List[bytes]]:
-    """The RTP packets (RFC 6184) of each frame, as FFmpeg's own muxer makes them."""
+SDP_H265 = SDP.replace("H264", "H265").replace("a=fmtp:96 packetization-mode=1\r\n", "")
+SDP_JPEG = SDP.replace("RTP/AVP 96", "RTP/AVP 26").replace(
+    "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\n", ""
+)
+
+_X265 = "log-level=none:repeat-headers=1:keyint=15"
+_ENCODER_OPTIONS = {
+    "libx264": {"tune": "zerolatency", "g": "5", "forced-idr": "1"},
+    "libx265": {"preset": "ultrafast", "tune": "zerolatency", "x265-params": _X265},
+    "mjpeg": {"huffman": "default"},  # RTP carries no tables
+}
+
+
+def rtp_frames(
+    levels: Sequence[Union[int, np.ndarray]],
+    fps: int = 30,
+    codec: str = "libx264",
+    options: Optional[dict] = None,
+) -> List[List[bytes]]:
+    """The RTP packets of each frame in the order of coding, as FFmpeg's own muxer makes them
+    (RFC 6184, 7798 and 2435). ``levels``: of the test picture, or (H, W, 3) uint8 RGB pictures."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(0.05)
         url = f"rtp://127.0.0.1:{receiver.getsockname()[1]}"
         frames: List[List[bytes]] = []
         with av.open(url, "w", format="rtp") as container:
-            stream = container.add_stream(
-                "libx264", rate=fps, options={"tune": "zerolatency", "g": "5", "forced-idr": "1"}
-            )
-            stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-            for index, level in enumerate(levels):
-                frame = av.VideoFrame.from_ndarray(picture(level=level), format="rgb24")
-                frame.pts, frame.time_base = index, Fraction(1, fps)
-                packets: List[bytes] = []
-                for packet in stream.encode(frame):
+            chosen = _ENCODER_OPTIONS[codec] if options is None else options
+            stream = container.add_stream(codec, rate=fps, options=chosen)
+            images = [picture(level=one) if isinstance(one, int) else one for one in levels]
+            stream.height, stream.width = images[0].shape[:2]
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            for index in range(len(images) + 1):
+                if index < len(images):
+                    frame = av.VideoFrame.from_ndarray(images[index], format="rgb24")
+                    frame.pts, frame.time_base = index, Fraction(1, fps)
+                    coded = stream.encode(frame)
+                else:
+                    coded = stream.encode(None)
+                for packet in coded:
                     container.mux(packet)
-                while not packets or not packets[-1][1] & 0x80:  # the marker ends a frame
-                    packets.append(receiver.recv(65536))
-                frames.append(packets)
+                    packets: List[bytes] = []
+                    # the marker ends a frame; reports of the sender's clock (RTCP) are left out
+                    while not packets or not packets[-1][1] & 0x80:
+                        received = receiver.recv(65536)
+                        if not 72 <= received[1] & 0x7F <= 76:
+                            packets.append(received)
+                    frames.append(packets)
     return frames
 
 
 class RtspServer:
     """Serves ``play`` to the first reader; ``status`` other than 200 answers DESCRIBE with it.
+    ``transport``: ``TCP`` or ``UDP``, the only one that it takes.
 
     ``play(send, gone)`` runs after PLAY: ``send(frame)`` sends one frame's packets, ``gone`` is
     set when the server is being shut down.
@@ -56,11 +86,14 @@ class RtspServer:
         status: str = "200 OK",
         sdp: str = SDP,
         answers: bool = True,
+        transport: str = "TCP",
     ) -> None:
         self._play = play
         self._status = status
         self._sdp = sdp
         self._answers = answers
+        self._only = transport
+        self._udp: Optional[Tuple[socket.socket, Tuple[str, int]]] = None
         self._gone = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(0.05)
@@ -76,6 +109,8 @@ class RtspServer:
         self._gone.set()
         self._thread.join(10)
         self._listener.close()
+        if self._udp is not None:
+            self._udp[0].close()
         assert not self._thread.is_alive()
 
     def _serve(self) -> None:
@@ -122,8 +157,12 @@ class RtspServer:
             if status.startswith("200"):
                 body, extra = self._sdp, "Content-Type: application/sdp\r\n"
         elif method == "SETUP":
-            self.transport = headers["Transport"]
-            extra = f"Transport: {self.transport}\r\nSession: 1\r\n"
+            asked = headers["Transport"]
+            if ("TCP" in asked) != (self._only == "TCP"):
+                status = "461 Unsupported Transport"
+            else:
+                self.transport = asked
+                extra = f"Transport: {asked}{self._open_udp(asked)}\r\nSession: 1\r\n"
         elif method == "PLAY":
             extra = "Session: 1\r\n"
         reply = f"RTSP/1.0 {status}\r\nCSeq: {headers['CSeq']}\r\n{extra}"
@@ -132,7 +171,19 @@ class RtspServer:
         connection.sendall(f"{reply}\r\n{body}".encode())
         return method
 
-    @staticmethod
-    def _send(connection: socket.socket, frame: List[bytes]) -> None:
+    def _open_udp(self, asked: str) -> str:
+        match = re.search(r"client_port=(\d+)", asked)
+        if match is None:
+            return ""
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sender.bind(("127.0.0.1", 0))
+        self._udp = sender, ("127.0.0.1", int(match.group(1)))
+        port = sender.getsockname()[1]
+        return f";server_port={port}-{port + 1};source=127.0.0.1"
+
+    def _send(self, connection: socket.socket, frame: List[bytes]) -> None:
         for packet in frame:
-            connection.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+            if self._udp is not None:
+                self._udp[0].sendto(packet, self._udp[1])
+            else:
+                connection.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)

@@ -5,45 +5,10 @@ import logging
 import numpy as np
 import pytest
 
-from hrd.capture.clock import DriverClock, FileTimeline, StreamClock
+from hrd.capture.clock import DriverClock, StreamClock
 from hrd.rate import FrameRateMeter
 
 PERIOD_S = 1 / 30
-
-
-# FileTimeline
-
-
-def test_file_times_start_at_zero():
-    timeline = FileTimeline("a", PERIOD_S)
-    assert [timeline.place(t) for t in (7.0, 7.5, 9.25)] == [0.0, 0.5, 2.25]
-
-
-def test_file_frames_that_do_not_advance_are_left_out_and_said_once(caplog):
-    timeline = FileTimeline("clip", PERIOD_S)
-    with caplog.at_level(logging.WARNING):
-        times = [timeline.place(t) for t in (0.0, 0.1, 0.1, 0.05, 0.2, 0.15, 0.3)]
-    assert times == [0.0, 0.1, None, None, 0.2, None, 0.3]
-    assert timeline.left_out == 3
-    assert len(caplog.records) == 1
-
-
-def test_file_clock_that_starts_again_goes_on(caplog):
-    timeline = FileTimeline("joined", PERIOD_S)
-    with caplog.at_level(logging.WARNING):
-        times = [timeline.place(t) for t in (5.0, 7.0, 0.5, 1.0, 0.1, 10.0)]
-    assert timeline.left_out == 1  # 1.0 -> 0.1 is no more than disorder
-    assert [t for t in times if t is not None] == pytest.approx(
-        [0.0, 2.0, 2.0 + PERIOD_S, 2.5 + PERIOD_S, 11.5 + PERIOD_S]
-    )
-    assert sum("jumps back" in r.getMessage() for r in caplog.records) == 1
-
-
-def test_file_times_are_made_up_only_where_missing():
-    timeline = FileTimeline("a", 0.04)
-    times = [timeline.place(t) for t in (None, None, 1.0, 1.5, None, 1.6)]
-    assert times == pytest.approx([0.0, 0.04, 0.08, 0.58, 0.62, 0.68])
-    assert timeline.guessed == 3
 
 
 # StreamClock
@@ -146,6 +111,25 @@ def test_driver_times_are_taken_where_sane():
     assert clock.place(99.980, 100.0) == 99.980
     assert clock.place(100.013, 100.020) == 100.013
     assert clock.trusted
+
+
+def test_stamps_up_to_a_period_ahead_are_taken_as_they_are():
+    # the driver names the end of the exposure that has just begun; frames are grabbed with jitter
+    clock = DriverClock("vivid")
+    random = np.random.default_rng(3)
+    driver_s = 50.0 + np.arange(60) * PERIOD_S
+    now_s = driver_s - PERIOD_S + random.uniform(0.0, 0.01, 60)
+    assert [clock.place(float(d), float(n)) for d, n in zip(driver_s, now_s)] == list(driver_s)
+    assert clock.trusted
+
+
+def test_stamps_two_periods_ahead_are_not_taken():
+    clock = DriverClock("cam")
+    driver_s = 50.0 + np.arange(60) * PERIOD_S
+    now_s = driver_s - 2.1 * PERIOD_S
+    times_s = [clock.place(float(d), float(n)) for d, n in zip(driver_s, now_s)]
+    assert not clock.trusted
+    assert times_s[-20:] == list(now_s[-20:])
 
 
 @pytest.mark.parametrize(

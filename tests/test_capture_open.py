@@ -22,11 +22,11 @@ OPTIONS = CaptureOptions(width_px=320)
         ("rtsp://cam/1", stream, "StreamSource", ("rtsp://cam/1", OPTIONS)),
         ("RTSP://cam/1", stream, "StreamSource", ("RTSP://cam/1", OPTIONS)),
         ("http://cam/mjpeg", stream, "StreamSource", ("http://cam/mjpeg", OPTIONS)),
-        ("face.mp4", video, "VideoFileSource", ("face.mp4", "face.mp4")),
-        ("a/b:c.mkv", video, "VideoFileSource", ("a/b:c.mkv", "a/b:c.mkv")),
-        ("file:///a/b.mp4", video, "VideoFileSource", ("/a/b.mp4", "file:///a/b.mp4")),
-        ("/dev/videos/a.mp4", video, "VideoFileSource", ("/dev/videos/a.mp4",) * 2),
-        ("simple.mp4", video, "VideoFileSource", ("simple.mp4",) * 2),
+        ("face.mp4", video, "VideoFileSource", ("face.mp4", "face.mp4", None, None)),
+        ("a/b:c.mkv", video, "VideoFileSource", ("a/b:c.mkv", "a/b:c.mkv", None, None)),
+        ("file:///a/b.mp4", video, "VideoFileSource", ("/a/b.mp4", "file:///a/b.mp4", None, None)),
+        ("/dev/videos/a.mp4", video, "VideoFileSource", (*("/dev/videos/a.mp4",) * 2, None, None)),
+        ("simple.mp4", video, "VideoFileSource", (*("simple.mp4",) * 2, None, None)),
     ],
 )
 def test_each_spec_opens_its_own_kind(monkeypatch, spec, module, name, arguments):

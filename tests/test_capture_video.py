@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hrd.capture.files import lacks_moov
 from hrd.capture.orientation import UPRIGHT, Orientation, orientation_from_matrix
 from hrd.capture.source import SourceError
-from hrd.capture.video import VideoFileSource, lacks_moov
+from hrd.capture.video import VideoFileSource
 from tests import video_making
 from tests.video_making import CORNERS, make_sound, make_video, set_display_matrix
 
@@ -123,20 +124,35 @@ def test_a_malformed_matrix_is_upright(data):
     assert orientation_from_matrix(data) == UPRIGHT
 
 
-def test_frames_without_times_follow_the_rate_and_say_so(tmp_path, caplog):
-    path = make_video(tmp_path / "raw.h264", STEADY_MS, "libx264", format="h264")
-    with caplog.at_level(logging.WARNING), VideoFileSource(str(path)) as source:
-        times = [f.time_s for f in source]
-        nominal_fps = source.info.nominal_fps
-    assert len(times) == 60
-    steps = np.diff(times)
-    assert times[0] == 0.0
-    assert steps == pytest.approx(steps[0])
-    fps = 1.0 / steps[0]
-    assert nominal_fps == pytest.approx(fps)
-    said = [r.getMessage() for r in caplog.records if "gives no time" in r.getMessage()]
-    assert len(said) == 1
-    assert f"{fps:.3f} frames per second" in said[0]
+@pytest.mark.parametrize(("format", "codec"), [("mjpeg", "mjpeg"), ("m4v", "mpeg4")])
+def test_a_file_without_times_is_refused_and_says_what_to_give(tmp_path, format, codec):
+    path = make_video(tmp_path / f"raw.{format}", STEADY_MS, codec, format=format)
+    message = refuse(path)
+    assert "gives no times" in message
+    assert "--fps 30" in message
+
+
+@pytest.mark.parametrize(("format", "codec"), [("mjpeg", "mjpeg"), ("m4v", "mpeg4")])
+def test_a_given_rate_places_the_frames_of_a_file_without_times(tmp_path, format, codec):
+    path = make_video(tmp_path / f"raw.{format}", STEADY_MS, codec, format=format)
+    with VideoFileSource(str(path), fps=12.5) as source:
+        times_s = [f.time_s for f in source]
+        assert source.info.nominal_fps == 12.5
+    assert times_s == pytest.approx([i / 12.5 for i in range(60)])
+
+
+def test_a_rate_in_the_codecs_own_header_is_taken(tmp_path):
+    # libx264 writes it into the VUI: make_video encodes for 30 frames a second
+    path = make_video(tmp_path / "raw.h264", STEADY_MS, "libx264", format="h264", rate=30)
+    with VideoFileSource(str(path)) as source:
+        assert source.info.nominal_fps == pytest.approx(30.0)
+        assert [f.time_s for f in source] == pytest.approx([i / 30 for i in range(60)])
+
+
+def test_a_given_rate_does_not_overrule_a_files_own_times(tmp_path):
+    path = make_video(tmp_path / "a.mp4", STEADY_MS)
+    with VideoFileSource(str(path), fps=10.0) as source:
+        assert [f.time_s for f in source][-1] == pytest.approx(STEADY_MS[-1] / 1000, abs=1e-3)
 
 
 def test_reading_on_after_the_end_and_after_close_gives_none(tmp_path):
@@ -284,6 +300,51 @@ def test_damage_in_the_middle_costs_some_frames_only(tmp_path, caplog):
         frames = list(source)
     assert 50 <= len(frames) <= 60
     assert frames[-1].time_s == pytest.approx(STEADY_MS[-1] / 1000, abs=1e-3)
+
+
+def test_damage_where_times_are_counts_begins_anew(tmp_path):
+    # pictures are missing from an AVI, and nothing tells how many
+    path = make_video(tmp_path / "a.avi", STEADY_MS, "mjpeg", rate=30)
+    data = bytearray(path.read_bytes())
+    start, end = data.index(b"movi"), data.index(b"idx1")
+    middle, size = (start + end) // 2, (end - start) // 10
+    data[middle : middle + size] = bytes(size)
+    path.write_bytes(bytes(data))
+    with VideoFileSource(str(path)) as source:
+        cuts = [f.index for f in source if f.cut]
+    assert cuts
+    assert min(cuts) > 20
+
+
+def test_pictures_lost_without_a_trace_begin_anew(tmp_path):
+    path = make_video(tmp_path / "a.avi", STEADY_MS, "mjpeg", rate=30)
+    data = bytearray(path.read_bytes())
+    movi = data.index(b"movi")
+    lost = [at for at in range(movi, len(data)) if data[at : at + 4] == b"00dc"][30]
+    data[lost : lost + 4] = b"\0\0\0\0"  # a picture that is no picture any more
+    cut_off = data.index(b"idx1", len(data) // 2)
+    path.write_bytes(bytes(data[:cut_off]))
+    with VideoFileSource(str(path)) as source:
+        frames = list(source)
+    assert [f.index for f in frames if f.cut] == [30]
+    assert len(frames) == 59
+
+
+def test_an_avi_with_padding_between_its_pictures_is_whole(tmp_path):
+    path = make_video(tmp_path / "a.avi", STEADY_MS, "mjpeg", rate=30)
+    data = path.read_bytes()
+    start, end = data.index(b"movi") + 4, data.index(b"idx1")
+    padded, at = bytearray(data[:start]), start
+    while at < end:
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        size += size % 2
+        padded += data[at : at + 8 + size] + b"JUNK\x20\0\0\0" + bytes(32)
+        at += 8 + size
+    path.write_bytes(bytes(padded))
+    with VideoFileSource(str(path)) as source:
+        frames = list(source)
+    assert len(frames) == 60
+    assert [f.index for f in frames if f.cut and f.index > 3] == []
 
 
 def test_the_real_clip(face_clip):

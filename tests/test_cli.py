@@ -69,7 +69,9 @@ def test_one_bad_file_does_not_stop_the_others(capsys, tmp_path: Path) -> None:
     good = video(tmp_path / "good.mp4", 30)
     assert main(["measure", "--json", str(tmp_path / "absent.mp4"), str(good)]) == 1
     out, err = capsys.readouterr()
-    result = json.loads(out)
+    refusal, result = map(json.loads, out.splitlines())
+    assert refusal["file"] == str(tmp_path / "absent.mp4")
+    assert f"hrd: {refusal['error']}\n" in err
     assert result["file"] == str(good)
     assert "bpm" not in result
     assert {reading["state"] for reading in result["readings"]} == {"no_face"}

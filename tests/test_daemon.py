@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Iterator, List
 
 import jsonschema
+import numpy as np
 import pytest
 
 from hrd.capture.source import SourceError
 from hrd.client import Client
+from hrd.engine.card import model_path
 from hrd.protocol import load_schema
 from hrd.service import sources
 from tests.long.models import FAIL, faulty_student
@@ -106,6 +108,45 @@ def test_the_real_clip_through_the_live_daemon(folder: Path, face_clip: Path) ->
         assert [m["bpm"] for m in messages if "bpm" in m] == pytest.approx([53, 53], abs=3)
         assert daemon.process.wait(30) == 0  # the end of a file is the end of the daemon
         assert not os.path.exists(daemon.socket)
+
+
+def test_a_reload_to_a_model_that_answers_nan_leaves_the_daemon_as_it_was(folder: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(str(model_path("student")))
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.size > 1:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values * np.float32("nan"), tensor.name))
+    onnx.save(model, str(folder / "nan.onnx"))
+    config = folder / "hrd.toml"
+    config.write_text('[source]\nspec = "sim:size=160x120"\n[face]\ndetector = "opencv"\n')
+    for daemon in running(folder, "--config", str(config)):
+        with daemon.client() as client:
+            before = client.status()["engine"]
+            with open(config, "a", encoding="utf-8") as file:
+                file.write(f'[engine]\nmodel = "{folder}/nan.onnx"\n')
+            daemon.process.send_signal(signal.SIGHUP)
+            assert daemon.process.stderr is not None
+            line = ""
+            while "reload:" not in line:
+                line = daemon.process.stderr.readline()
+                assert daemon.process.poll() is None
+            assert "nan.onnx does not work when tried" in line
+            assert "stay as they were" in line
+            assert client.status()["engine"] == before
+            assert next(m for m in client if m.state != "no_camera")
+        assert daemon.stop() == 0
+
+
+def test_what_status_and_log_show_of_an_address_holds_no_password(folder: Path) -> None:
+    spec = "rtsp://admin:p@ss/Geheim7@127.0.0.1:9/live?pwd=Geheim7"
+    for daemon in running(folder, "--persist", "--source", spec, "--engine", "pos"):
+        with daemon.client() as client:
+            assert next(m for m in client if m.state == "no_camera").reason == "CAMERA_LOST"
+            assert "Geheim7" not in json.dumps(client.status())
+        assert daemon.stop() == 0
+        assert daemon.process.stderr is not None
+        assert "Geheim7" not in daemon.process.stderr.read()
 
 
 def test_sigterm_ends_it_while_it_warms_up(folder: Path) -> None:

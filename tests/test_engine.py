@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import pytest
@@ -145,6 +146,72 @@ def test_model_of_another_kind_or_shape_is_one_sentence(tmp_path: Path) -> None:
         OnnxEngine(str(path))
     _foreign_model(path, ["T", 3, 36, 36], _good_metadata())
     assert len(OnnxEngine(str(path)).process(chunk(30)).bvp) == 30
+
+
+def _model_of(
+    path: Path,
+    nodes: list[tuple[str, list[str], list[str], dict[str, object]]],
+    opset: int = 11,
+    kind: str = "FLOAT",
+    metadata: Optional[dict[str, str]] = None,
+) -> str:
+    """A stateless model of the right interface, of nodes (operator, in, out, settings)."""
+    onnx = pytest.importorskip("onnx")
+    helper, number = onnx.helper, getattr(onnx.TensorProto, kind)
+    graph = helper.make_graph(
+        [helper.make_node(op, inputs, outputs, **more) for op, inputs, outputs, more in nodes],
+        "g",
+        [helper.make_tensor_value_info("frames", number, ["T", 3, 36, 36])],
+        [helper.make_tensor_value_info("bvp", number, None)],
+    )
+    imports = [helper.make_opsetid("", opset)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=7)
+    helper.set_model_props(model, metadata or _good_metadata())
+    path.write_bytes(model.SerializeToString())
+    return str(path)
+
+
+_MEAN = ("ReduceMean", ["frames"], ["mean"], {"axes": [1, 2, 3], "keepdims": 0})
+
+
+def test_a_model_that_answers_nonsense_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    nan = [_MEAN, ("Sub", ["mean", "mean"], ["zero"], {}), ("Div", ["zero", "zero"], ["bvp"], {})]
+    with pytest.raises(EngineError, match="does not work when tried.*not finite"):
+        OnnxEngine(_model_of(path, nan))
+    infinite = [_MEAN, ("Sub", ["mean", "mean"], ["zero"], {}), ("Log", ["zero"], ["bvp"], {})]
+    with pytest.raises(EngineError, match="does not work when tried.*not finite"):
+        OnnxEngine(_model_of(path, infinite))
+    whole = [("ReduceMean", ["frames"], ["bvp"], {"axes": [0, 1, 2, 3], "keepdims": 0})]
+    with pytest.raises(EngineError, match="gave 1 samples for 30 frames"):
+        OnnxEngine(_model_of(path, whole))
+    each = [("ReduceMean", ["frames"], ["bvp"], {"axes": [2, 3], "keepdims": 0})]
+    with pytest.raises(EngineError, match="gave 90 samples for 30 frames"):
+        OnnxEngine(_model_of(path, each))
+
+
+def test_a_model_in_fp16_or_of_a_newer_opset_is_said_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    good = [(*_MEAN[:2], ["bvp"], _MEAN[3])]
+    with pytest.raises(EngineError, match=r"16-bit floats \(FP16\)"):
+        OnnxEngine(_model_of(path, good, kind="FLOAT16"))
+    with pytest.raises(EngineError, match=r"newer ONNX \(opset 99\) than ONNX Runtime"):
+        OnnxEngine(_model_of(path, good, opset=99))
+    with pytest.raises(EngineError, match="delay of -5 frames"):
+        OnnxEngine(_model_of(path, good, metadata={**_good_metadata(), "hrd.delay_frames": "-5"}))
+
+
+def test_a_model_that_fails_later_is_an_engine_error(tmp_path: Path) -> None:
+    nodes = [
+        ("Abs", ["frames"], ["positive"], {}),
+        ("ReduceMax", ["positive"], ["bvp"], {"axes": [1, 2, 3], "keepdims": 0}),
+    ]
+    engine = OnnxEngine(_model_of(tmp_path / "m.onnx", nodes))
+    frames = np.ones((4, 3, CROP_PX, CROP_PX), np.float32)
+    assert engine.infer(frames) == pytest.approx([1.0] * 4)
+    with pytest.raises(EngineError, match="not finite"):
+        engine.infer(np.full_like(frames, np.inf))
+    assert engine.infer(frames) == pytest.approx([1.0] * 4)
 
 
 def test_cuda_is_refused_where_it_is_not() -> None:

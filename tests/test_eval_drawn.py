@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Dict
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def write_trace(path: Path, **change: object) -> Path:
     t = np.arange(0.0, 12.0, 1 / 50.0)
     bvp_t = np.arange(0.0, 12.0, 1 / 100.0)
     beat = np.sin(2 * np.pi * 80 / 60 * t)
-    arrays = {
+    arrays: Dict[str, Any] = {
         "rgb": np.array([140.0, 100.0, 80.0]) * (1 - 0.01 * beat[:, None] * [0.33, 0.77, 0.53]),
         "t": t + 100.0,
         "bvp": np.sin(2 * np.pi * 80 / 60 * bvp_t),

@@ -305,3 +305,49 @@ def test_reference_rate_needs_cover() -> None:
     assert ReferenceRate(Reference(reference.bvp, times_s), "rate").chosen == "bvp"
     with pytest.raises(ValueError, match="is not one of"):
         ReferenceRate(reference, "ecg")
+
+
+def test_labels_that_are_no_labels_are_left_out(tmp_path: Path) -> None:
+    pictures = made.small(30)
+    path = made.write_mmpd(tmp_path, 1, 0, pictures, 90.0, skin_tone=float("nan"))  # type: ignore[arg-type]
+    recording = only("mmpd", tmp_path)
+    assert "skin tone" not in recording.groups
+    assert recording.groups["light"] == "LED-low"
+    assert len(frames_of(recording)) == 30
+    path.unlink()
+    # MATLAB 7.3: a cell array of labels is stored as references
+    with made.h5py.File(path, "w", userblock_size=512) as file:
+        file["video"] = pictures.transpose(3, 2, 1, 0).astype(np.float64) / 255.0
+        file["GT_ppg"] = made.wave(np.arange(30) / 30.0, 90.0)[:, None]
+        file["text"] = np.array([ord(letter) for letter in "LED-high"], np.uint16)[:, None]
+        file["light"] = np.array([[file["text"].ref]], made.h5py.ref_dtype)
+        file["motion"] = np.zeros((0, 0), made.h5py.ref_dtype)
+        file["exercise"] = np.array([[np.nan]])
+        file.create_group("skin_color")
+    with open(path, "r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file, written by a test".ljust(124) + b"\x00\x02IM")
+    recording = only("mmpd", tmp_path)
+    assert dict(recording.groups) == {"light": "LED-high"}
+    assert len(frames_of(recording)) == 30
+
+
+@pytest.mark.parametrize(
+    ("given", "meant", "files"),
+    [
+        ("ubfc-rppg", "ubfc-rppg-1", ["5-gt/vid.avi", "5-gt/gtdump.xmp"]),
+        ("ubfc-rppg-1", "ubfc-rppg", ["subject1/vid.avi", "subject1/ground_truth.txt"]),
+        ("cohface", "pure", ["01-01/01-01.json"]),
+        ("pure", "cohface", ["1/0/data.hdf5", "1/0/data.avi"]),
+        ("mmpd", "ubfc-phys", ["s1/bvp_s1_T1.csv"]),
+        ("scamps", "mmpd", ["subject1/p1_0.mat"]),
+        ("mmpd", "scamps", ["P000001.mat"]),
+    ],
+)
+def test_the_layout_that_is_meant_is_named(
+    tmp_path: Path, given: str, meant: str, files: List[str]
+) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match=f"give the layout {meant}$"):
+        find_recordings(LAYOUTS[given], tmp_path)

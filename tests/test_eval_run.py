@@ -329,6 +329,19 @@ def test_a_bad_recording_is_a_problem_and_no_end() -> None:
     assert [result.problem for result in results] == ["bad.avi is missing; copy it again"] * 2
 
 
+def test_a_recording_that_is_odd_in_a_new_way_is_a_problem_and_no_end() -> None:
+    def odd() -> Recording:
+        raise ValueError("cannot convert float NaN to integer\nand more")
+
+    job = runner.Job((MethodSpec("GREEN", "green"),))
+    results = list(runner.run_all([Entry("a", odd), Entry("b", odd)], job))
+    assert [result.problem for result in results] == [
+        f"{name} is not laid out as expected (ValueError: cannot convert float NaN to integer); "
+        "copy it again"
+        for name in "ab"
+    ]
+
+
 def test_a_recording_whose_reference_is_elsewhere_is_a_problem() -> None:
     recording = skin_recording(72.0, seconds=3.0)
     late = replace(

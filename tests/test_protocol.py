@@ -131,7 +131,7 @@ def test_status_leaves_out_what_is_unknown_at_any_depth() -> None:
         uptime_s=3.5,
         engine=EngineStatus(name="onnx", reason="CUDA is not there"),
         fps=math.nan,
-        drops=FrameCount(np.int64(3)),  # type: ignore[arg-type]
+        drops=FrameCount(np.int64(3)),
         camera=CameraStatus(source="/tmp/\udcff.mp4"),
     )
     message = json.loads(encode(protocol.status_message(status, 1_700_000_000.5)))

@@ -47,20 +47,22 @@ def make_video(
     levels: Optional[Sequence[int]] = None,
     noise: bool = False,
     format: Optional[str] = None,
+    rate: Optional[int] = None,
 ) -> Path:
-    """Write a video whose frame i is shown at ``times_ms[i]``."""
+    """Write a video whose frame i is shown at ``times_ms[i]``; with ``rate``, at ``i / rate``."""
     random = np.random.default_rng(0)
     with av.open(str(path), "w", format=format, options=options or {}) as container:
         stream = container.add_stream(codec, rate=30)
         stream.width, stream.height = size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        stream.codec_context.time_base = TICK
+        tick = TICK if rate is None else Fraction(1, rate)
+        stream.codec_context.time_base = tick
         for index, time_ms in enumerate(times_ms):
             image = picture(size[0], size[1], levels[index] if levels is not None else 0)
             if noise:
                 image = random.integers(0, 256, image.shape).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.time_base, frame.pts = TICK, time_ms
+            frame.time_base, frame.pts = tick, time_ms if rate is None else index
             for packet in stream.encode(frame):
                 container.mux(packet)
         for packet in stream.encode():

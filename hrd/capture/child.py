@@ -6,6 +6,8 @@ case, left behind while the daemon goes on. The frames come through shared memor
 decodes into and the daemon looks at: no picture is copied. The messages about them, and what the
 daemon needs of the next ones, go through a socket pair. An address (with its password) goes
 through it too and is on no command line.
+
+This module is longer than 400 lines because both ends of one wire format are kept side by side.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ _MOST_EARLIER = 255
 _SPARE_SLOTS = 3
 """Whoever keeps frames is given copies before no more than so many slots are left."""
 _TAG = b"F"
+_TAG_CUT = b"C"  # a frame at which the stream begins anew
 _MESSAGE_BYTES = 16 * 1024
 _MARGIN_S = 1.5  # the child is to notice by itself first
 _GRACE_S = 0.7  # to set the camera's exposure free again
@@ -173,7 +176,7 @@ class ChildSource(FrameSource):
                 data, descriptors = b"", []
             for fd in descriptors:
                 self._adopt(fd)
-            if data[:1] == _TAG:
+            if data[:1] in (_TAG, _TAG_CUT):
                 return {"frame": self._frame(data)}
             if not data:
                 raise SourceError(self._why_dead())
@@ -195,7 +198,7 @@ class ChildSource(FrameSource):
     def _frame(self, data: bytes) -> Frame:
         """The frame of a message. Its slot is given back when nobody holds the picture any more."""
         fields = _FRAME.unpack_from(data)
-        _, generation, slot, count, index, time_s, self.dropped = fields[:7]
+        tag, generation, slot, count, index, time_s, self.dropped = fields[:7]
         packing, width, height, reduced, across, down, full_range, bt709, earlier = fields[7:]
         assert self._map is not None
         root = np.frombuffer(self._map, np.uint8, count, slot * self._slot_bytes)
@@ -217,7 +220,8 @@ class ChildSource(FrameSource):
             bool(bt709),
         )
         times = struct.unpack_from(f"<{earlier}d", data, _FRAME.size)
-        return Frame(_shaped(root, layout), time_s, index, layout, times)
+        cut = tag == _TAG_CUT
+        return Frame(_shaped(root, layout), time_s, index, layout, times, cut)
 
     def _why_dead(self) -> str:
         how = how_it_ended(self._process, _KILL_S) or "has closed its socket"
@@ -253,9 +257,9 @@ def _environment() -> Dict[str, str]:
 
 
 def _shown(spec: str) -> str:
-    from hrd.capture.stream import without_password
+    from hrd.capture.address import shown_address
 
-    return without_password(spec)
+    return shown_address(spec)
 
 
 def _receive(sock: socket.socket) -> Tuple[bytes, List[int]]:
@@ -315,6 +319,7 @@ class _Outlet:
         self._lent: Optional[Tuple[int, np.ndarray]] = None
         self._dropped = 0
         self.demand = Demand()
+        self._cut = False  # of a frame that was dropped, for the next one to say
 
     def tell(self, message: Dict[str, Any]) -> None:
         self._send(json.dumps(message).encode("ascii"))
@@ -338,6 +343,7 @@ class _Outlet:
 
     def put(self, frame: Frame) -> None:
         self.listen()
+        self._cut = self._cut or frame.cut
         earlier = frame.earlier_s
         image = frame.image
         if self._lent is None or not _is_at(image, self._lent[1]):
@@ -350,7 +356,7 @@ class _Outlet:
         layout = layout_of(frame)
         slot, self._lent = self._lent[0], None
         message = _FRAME.pack(
-            _TAG,
+            _TAG_CUT if self._cut else _TAG,
             self._generation,
             slot,
             image.nbytes,
@@ -368,6 +374,7 @@ class _Outlet:
         )
         times = b"".join(map(_TIME.pack, earlier[-_MOST_EARLIER:]))
         self._send(message + times)
+        self._cut = False
 
     def listen(self) -> None:
         """Take what the parent has said: slots that are free again, and what it needs."""

@@ -6,68 +6,11 @@ Pure: every clock is told the time and reads none.
 from __future__ import annotations
 
 import logging
-from typing import Optional
+import statistics
+from collections import deque
+from typing import Deque, Optional
 
 logger = logging.getLogger(__name__)
-
-
-class FileTimeline:
-    """Places the frames of a file in seconds from its first frame.
-
-    ``place`` returns None for a frame that must be left out because its time does not advance.
-    ``period_s`` stands in where frames carry no time at all.
-    """
-
-    JUMP_BACK_S = 1.0
-    """A larger step back is a new beginning of the clock (joined files), not disorder."""
-
-    def __init__(self, name: str, period_s: float) -> None:
-        self._name = name
-        self._period_s = period_s
-        self._offset_s: Optional[float] = None
-        self.last_s: Optional[float] = None
-        self.left_out = 0
-        self.guessed = 0
-        self.jumps = 0
-
-    def place(self, pts_s: Optional[float]) -> Optional[float]:
-        """Seconds from the first frame for a frame of presentation time ``pts_s``."""
-        next_s = 0.0 if self.last_s is None else self.last_s + self._period_s
-        if pts_s is None:
-            if self.guessed == 0:
-                logger.warning(
-                    "%s gives no time for (some of) its frames: taking %.3f frames per second",
-                    self._name,
-                    1.0 / self._period_s,
-                )
-            self.guessed += 1
-            self.last_s = next_s
-            return next_s
-        if self._offset_s is None:
-            self._offset_s = pts_s - next_s
-        time_s = pts_s - self._offset_s
-        if self.last_s is not None and time_s <= self.last_s:
-            if time_s > self.last_s - self.JUMP_BACK_S:
-                if self.left_out == 0:
-                    logger.warning(
-                        "%s has frames whose time does not advance (at %.3f s): leaving them out",
-                        self._name,
-                        self.last_s,
-                    )
-                self.left_out += 1
-                return None
-            if self.jumps == 0:
-                logger.warning(
-                    "the clock of %s jumps back by %.1f s at %.3f s: going on from there",
-                    self._name,
-                    self.last_s - time_s,
-                    self.last_s,
-                )
-            self.jumps += 1
-            self._offset_s = pts_s - next_s
-            time_s = next_s
-        self.last_s = time_s
-        return time_s
 
 
 class StreamClock:
@@ -149,11 +92,14 @@ class DriverClock:
 
     Drivers stamp buffers on the monotonic clock (``CLOCK_MONOTONIC``), which tells the capture
     time whatever the scheduler did since; but some give zero, wall-clock time or nonsense. A
-    stamp is sane if it is at most ``MAX_AGE_S`` old, not from the future, and later than the one
-    before. After three insane ones in a row the driver's are not looked at any more.
+    stamp is sane if it is at most ``MAX_AGE_S`` old, not more than one period ahead (some drivers
+    name the end of the exposure that has just begun), and later than the one before. After three
+    insane ones in a row the driver's are not looked at any more.
     """
 
     MAX_AGE_S = 1.0
+    MAX_AHEAD_S = 0.2
+    """The longest period that a stamp may be ahead by: five frames a second."""
     _SLACK_S = 0.005
     _MAX_INSANE = 3
 
@@ -161,6 +107,7 @@ class DriverClock:
         self._name = name
         self._insane = 0
         self._last_driver_s = float("-inf")
+        self._periods: Deque[float] = deque(maxlen=15)
         self.trusted = True
         self.last_s: Optional[float] = None
 
@@ -168,12 +115,9 @@ class DriverClock:
         """Monotonic time of a frame grabbed at ``now_s``; None if time would not advance."""
         time_s = now_s
         if self.trusted:
-            age_s = now_s - driver_s
-            sane = -self._SLACK_S <= age_s <= self.MAX_AGE_S and driver_s > self._last_driver_s
-            self._last_driver_s = driver_s
-            if sane:
+            if self._is_sane(driver_s, now_s):
                 self._insane = 0
-                time_s = min(driver_s, now_s)
+                time_s = driver_s
             else:
                 self._insane += 1
                 if self._insane >= self._MAX_INSANE:
@@ -189,3 +133,11 @@ class DriverClock:
             return None
         self.last_s = time_s
         return time_s
+
+    def _is_sane(self, driver_s: float, now_s: float) -> bool:
+        step_s, self._last_driver_s = driver_s - self._last_driver_s, driver_s
+        if 0.0 < step_s <= self.MAX_AGE_S:
+            self._periods.append(step_s)
+        period_s = statistics.median(self._periods) if self._periods else self.MAX_AHEAD_S
+        ahead_s = min(1.05 * period_s, self.MAX_AHEAD_S) + self._SLACK_S
+        return -ahead_s <= now_s - driver_s <= self.MAX_AGE_S and step_s > 0.0

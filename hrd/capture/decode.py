@@ -178,20 +178,3 @@ def frame_pts_s(frame: Any) -> Optional[float]:
 def decode_threads() -> int:
     """Threads for decoding a file: enough for 1080p on a Nano, few enough to bound memory."""
     return max(1, min(4, os.cpu_count() or 1))
-
-
-def is_cover_art(stream: Any) -> bool:
-    """A "video" stream that is one still picture attached to music."""
-    try:
-        from av.stream import Disposition
-    except ImportError:  # PyAV before 13 does not tell
-        return False
-    return bool(stream.disposition & Disposition.attached_pic)
-
-
-def video_stream(container: Any) -> Optional[Any]:
-    """The first moving picture of a container, None if it has none."""
-    for stream in container.streams.video:
-        if not is_cover_art(stream):
-            return stream
-    return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 
+from hrd.capture.address import is_mistyped_address, shown_address
 from hrd.capture.devices import first_camera
 from hrd.capture.options import CaptureOptions
 from hrd.capture.source import FrameSource, SourceError
@@ -32,7 +34,7 @@ def open_source(spec: str, options: CaptureOptions) -> FrameSource:
         return SimulatedSource.parse(spec)
     scheme, separator, rest = spec.partition("://")
     if not separator or "/" in scheme:
-        return _open_file(spec, spec)
+        return _open_file(spec, spec, options)
     scheme = scheme.lower()
     if scheme == "csi":
         from hrd.capture.csi import CsiSource
@@ -43,7 +45,7 @@ def open_source(spec: str, options: CaptureOptions) -> FrameSource:
 
         return StreamSource(spec, options)
     if scheme == "file":
-        return _open_file(rest, spec)
+        return _open_file(rest, spec, options)
     raise SourceError(
         f"A source of the kind {scheme}:// is not known: "
         "use /dev/video0, csi://0, rtsp://..., sim:bpm=72 or a video file."
@@ -60,7 +62,18 @@ def hangs_alone(spec: str) -> bool:
     )
 
 
-def _open_file(path: str, spec: str) -> FrameSource:
+def _open_file(path: str, spec: str, options: CaptureOptions) -> FrameSource:
+    if is_mistyped_address(path) and not os.path.exists(path):
+        raise SourceError(
+            f"{shown_address(path)} is neither a file nor an address: "
+            "write a camera as rtsp://user:password@camera/path."
+        )
+    if path == "-":
+        path = "/dev/stdin"
+    if os.path.isdir(path):
+        from hrd.capture.pictures import PictureFolderSource
+
+        return PictureFolderSource(path, spec, options.file_fps)
     from hrd.capture.video import VideoFileSource
 
-    return VideoFileSource(path, spec)
+    return VideoFileSource(path, spec, options.file_fps, options.stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional
 
 from hrd.errors import UsageError
 from hrd.options import Options, option
@@ -42,6 +43,16 @@ class CaptureOptions(Options):
     )
     read_timeout_s: float = option(
         5.0, "A live source that delivers no frame for this long has failed.", "s", 0.1, 600
+    )
+    file_fps: Optional[float] = option(
+        None,
+        "The rate that a file was taken at, for files without times of their own.",
+        "frames per second",
+        1,
+        1000,
+    )
+    stream: Optional[int] = option(
+        None, "Which stream to read of a file with several films; 0 is the first.", "", 0, 1000
     )
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import queue
 import threading
@@ -29,6 +30,7 @@ class FrameQueue:
         self._frames: Deque[Frame] = deque()
         self._changed = threading.Condition()
         self._dropped = 0
+        self._cut_dropped = False  # whether the oldest frame has to say it in a dropped one's place
         self._closed = False
         self._error: Optional[BaseException] = None
 
@@ -55,7 +57,7 @@ class FrameQueue:
             if self._closed:
                 return
             if len(self._frames) >= self.maxsize:
-                self._frames.popleft()
+                self._cut_dropped |= self._frames.popleft().cut
                 self._dropped += 1
             self._frames.append(frame)
             self._changed.notify()
@@ -74,7 +76,11 @@ class FrameQueue:
                     raise queue.Empty
                 self._changed.wait(wait_s)
             if self._frames:
-                return self._frames.popleft()
+                frame = self._frames.popleft()
+                if self._cut_dropped:
+                    self._cut_dropped = False
+                    frame = dataclasses.replace(frame, cut=True)
+                return frame
             if self._error is not None:
                 raise self._error
             return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import Callable, Iterator, Optional, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Callable, Iterator, Optional, TypeVar
 
 from hrd.errors import HrdError
 from hrd.types import Demand, Frame
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _Source = TypeVar("_Source", bound="FrameSource")
 
@@ -31,6 +32,8 @@ class SourceInfo:
 
 
 def _new_bytes(count: int) -> np.ndarray:
+    import numpy as np  # not needed to read the settings of a source
+
     return np.empty(count, np.uint8)
 
 

@@ -16,6 +16,8 @@ _FLAGS = {
     "face.detector": "detector",
     "source.spec": "source",
     "source.loop": "loop",
+    "source.capture.file_fps": "fps",
+    "source.capture.stream": "stream",
     "socket.path": "socket",
     "log.level": "log_level",
 }
@@ -44,6 +46,22 @@ def add_source_option(parser: argparse.ArgumentParser) -> None:
             "sim:bpm=72 (simulated camera), or auto (default): the first camera, else the "
             "simulated one; every form and option: hrd help sources"
         ),
+    )
+
+
+def add_file_options(parser: argparse.ArgumentParser) -> None:
+    """--fps and --stream: wherever video files are read."""
+    parser.add_argument(
+        "--fps",
+        type=float,
+        metavar="RATE",
+        help="pictures a second, for files and folders without times of their own",
+    )
+    parser.add_argument(
+        "--stream",
+        type=int,
+        metavar="N",
+        help="which stream of a file with several films (default: the longest and largest)",
     )
 
 

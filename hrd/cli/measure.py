@@ -10,6 +10,7 @@ from typing import Optional
 from hrd.cli.common import (
     add_config_options,
     add_engine_options,
+    add_file_options,
     effective_config,
     set_up_logging,
 )
@@ -30,6 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="video file, or sim:seconds=20")
     parser.add_argument("--json", action="store_true", help="one JSON object per file and line")
     parser.add_argument("--ppg", action="store_true", help="with --json: the waveform too")
+    add_file_options(parser)
     add_engine_options(parser)
     add_config_options(parser)
     parser.set_defaults(run=run)
@@ -39,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure every file; 1 if any could not be read."""
     from tqdm import tqdm
 
+    from hrd.capture.address import shown_address
     from hrd.engine.select import open_engine
     from hrd.errors import HrdError
     from hrd.face.detect import open_detector
@@ -55,7 +58,12 @@ def run(args: argparse.Namespace) -> int:
     for path in args.files:
         result: Optional[Measurement] = None
         with tqdm(
-            desc=path, unit=" frames", file=sys.stderr, disable=None, leave=False, mininterval=0.5
+            desc=shown_address(path),
+            unit=" frames",
+            file=sys.stderr,
+            disable=None,
+            leave=False,
+            mininterval=0.5,
         ) as bar:
             try:
                 result = measure_file(
@@ -71,6 +79,9 @@ def run(args: argparse.Namespace) -> int:
                 message = str(error)
         if result is None:
             print(f"hrd: {message}", file=sys.stderr)
+            if args.json:
+                refusal = {"file": shown_address(path), "error": message}
+                print(json.dumps(refusal, separators=(",", ":")), flush=True)
         elif args.json:
             print(json.dumps(result.as_json(), separators=(",", ":"), allow_nan=False), flush=True)
         else:
@@ -92,5 +103,8 @@ def _print(result) -> None:  # type: ignore[no-untyped-def]
         print(f"  {reading.time_s:7.1f} s  {said}")
     if result.bpm is not None:
         print(f"  whole clip: {result.bpm:.1f} bpm, confidence {result.confidence:.2f}")
+    elif result.cuts_s:
+        cuts = ", ".join(f"{time_s:.1f} s" for time_s in result.cuts_s[:3])
+        print(f"  whole clip: no bpm; it is cut (at {cuts}), and its parts do not tell one rate")
     else:
         print("  whole clip: no bpm; the signal does not support one")

@@ -10,6 +10,7 @@ import sys
 from hrd.cli.common import (
     add_config_options,
     add_engine_options,
+    add_file_options,
     add_source_option,
     effective_config,
     set_up_logging,
@@ -43,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             "never use the simulated one in its place"
         ),
     )
+    add_file_options(parser)
     add_engine_options(parser)
     add_config_options(parser)
     parser.set_defaults(run=run)

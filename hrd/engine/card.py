@@ -17,6 +17,9 @@ CONTRACT = "1"
 
 NAMES = ("student", "teacher")
 
+MAX_DELAY_FRAMES = 300
+"""Ten seconds: no model lags so far behind what it sees."""
+
 
 def model_path(model: str) -> Path:
     """``student``, ``teacher`` or a path -> the ONNX file. Raises ``EngineError`` if absent."""
@@ -61,12 +64,15 @@ def read_facts(metadata: Mapping[str, str], path: Path) -> ModelFacts:
                 "export it again with hrd export"
             )
     try:
-        return ModelFacts(
+        facts = ModelFacts(
             name=metadata.get("hrd.name", path.stem),
             delay_frames=int(metadata["hrd.delay_frames"]),
             params=int(metadata["hrd.params"]),
             macs_per_frame=int(metadata["hrd.macs_per_frame"]),
         )
+        if not 0 <= facts.delay_frames <= MAX_DELAY_FRAMES:
+            raise ValueError(f"a delay of {facts.delay_frames} frames")
+        return facts
     except (KeyError, ValueError) as error:
         raise EngineError(
             f"{path} has unreadable metadata ({error}); export it again with hrd export"

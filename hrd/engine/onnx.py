@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Dict, List, Optional
 
 import numpy as np
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
 _LOG_ERRORS_ONLY = 3
+_PROOF_FRAMES = 30  # a chunk
 
 
 class OnnxEngine(NetworkEngine):
@@ -50,10 +52,7 @@ class OnnxEngine(NetworkEngine):
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
         except Exception as error:  # ONNX Runtime raises types of its own, unrelated to each other
-            raise EngineError(
-                f"{path} is not a readable ONNX model ({_first_line(error)}); "
-                "export it again with hrd export"
-            ) from error
+            raise EngineError(_why_unreadable(path, error, onnxruntime.__version__)) from error
         used = self._session.get_providers()[0]
         if provider == "cuda" and used != _CUDA:
             raise EngineError("ONNX Runtime could not start CUDA and fell back to the CPU")
@@ -70,6 +69,7 @@ class OnnxEngine(NetworkEngine):
             macs_per_frame=facts.macs_per_frame,
         )
         self._outputs = ["bvp"] + [f"next_{name}" for name in self._states]
+        self._prove(str(path))
         self.reset()
 
     def forget(self) -> None:
@@ -82,11 +82,38 @@ class OnnxEngine(NetworkEngine):
             bvp, *states = self._session.run(self._outputs, {"frames": frames, **self._state})
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed: {_first_line(error)}") from error
+        bvp = np.asarray(bvp, np.float32).reshape(-1)
+        if bvp.shape != (len(frames),):
+            raise EngineError(f"the model gave {len(bvp)} samples for {len(frames)} frames")
+        # a state that is not finite spoils all that follows, even where these samples are good
+        if not all(np.isfinite(values).all() for values in (bvp, *states)):
+            raise EngineError("the model gave samples that are not finite numbers")
         self._state = dict(zip(self._state, states))
-        return np.asarray(bvp, np.float32).reshape(-1)
+        return bvp
+
+    def _prove(self, path: str) -> None:
+        """Run a few made-up frames. Raises ``EngineError`` for a model whose output is unusable."""
+        noise = np.random.default_rng(0).standard_normal((_PROOF_FRAMES, 3, CROP_PX, CROP_PX))
+        try:
+            for scale in (0.0, 1.0, 5.0):
+                for count in (_PROOF_FRAMES, 1):
+                    self.forget()
+                    self.infer((scale * noise[:count]).astype(np.float32))
+        except EngineError as error:
+            raise EngineError(
+                f"{path} does not work when tried ({error}); export it again with hrd export"
+            ) from None
 
     def _check_shapes(self, path: str) -> Dict[str, List[int]]:
         """State names and shapes; raises ``EngineError`` if the model has another interface."""
+        kinds = {node.name: node.type for node in self._session.get_inputs()}
+        kinds.update({node.name: node.type for node in self._session.get_outputs()})
+        other = sorted({kind for kind in kinds.values() if kind != "tensor(float)"})
+        if other:
+            raise EngineError(
+                f"{path} reads or gives {', '.join(map(_number_format, other))}, hrd's models "
+                "32-bit floats; export it again with hrd export"
+            )
         inputs = {node.name: list(node.shape) for node in self._session.get_inputs()}
         outputs = {node.name: list(node.shape) for node in self._session.get_outputs()}
         frames: Optional[List[object]] = inputs.pop("frames", None)
@@ -115,3 +142,23 @@ class OnnxEngine(NetworkEngine):
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _number_format(kind: str) -> str:
+    known = {"tensor(float16)": "16-bit floats (FP16)", "tensor(double)": "64-bit floats"}
+    return known.get(kind, kind)
+
+
+def _why_unreadable(path: object, error: Exception, version: str) -> str:
+    said = str(error)
+    newer = re.search(r"(opset|IR version):? (\d+)(?= is under| is not|, max)", said, re.IGNORECASE)
+    if newer:
+        what = f"{newer.group(1).lower()} {newer.group(2)}"
+        return (
+            f"{path} is written for a newer ONNX ({what}) than ONNX Runtime {version} reads; "
+            "export it again with hrd export, or install a newer onnxruntime"
+        )
+    return (
+        f"{path} is not a readable ONNX model ({_first_line(error)}); "
+        "export it again with hrd export"
+    )

@@ -8,7 +8,7 @@ import numpy as np
 
 from hrd.estimate.ratefilter import HeartRateFilter
 from hrd.estimate.spectrum import Spectrum, peak_near_bpm, welch_spectrum
-from hrd.types import PulseChunk
+from hrd.types import NEAR_BPM, PulseChunk
 
 SEGMENT_S = 60.0
 """Longest Welch segment: a clip up to this length is read as one."""
@@ -21,9 +21,15 @@ class WholeClip:
     """Averages the spectra of successive segments (Welch 1967) and reads the average's peak.
 
     A hole in the signal (the face was lost) ends a segment; what is shorter than 5 s is left out.
+    ``begin_anew``: what follows may be of somebody else, and a rate is given only if both parts
+    have it.
     """
 
     def __init__(self) -> None:
+        self._before_bpm: List[float] = []  # lowest and highest of the parts before
+        self._forget()
+
+    def _forget(self) -> None:
         self._parts: List[np.ndarray] = []
         self._count = 0
         self._end_s: Optional[float] = None
@@ -46,8 +52,26 @@ class WholeClip:
         if self._count >= SEGMENT_S * self._fs_hz:
             self._close_segment()
 
+    def begin_anew(self) -> None:
+        """The clip is cut here: another face, or another recording."""
+        rate_bpm = self._part_bpm()
+        if rate_bpm is not None:
+            rates_bpm = [*self._before_bpm, rate_bpm]
+            self._before_bpm = [min(rates_bpm), max(rates_bpm)]
+        self._forget()
+
     def bpm(self) -> Optional[float]:
-        """Heart rate over all segments so far, the unfinished one included; None without signal."""
+        """Heart rate over all segments so far, the unfinished one included; None without signal,
+        or where the parts before and after a cut differ by more than ``NEAR_BPM``."""
+        rate_bpm = self._part_bpm()
+        if not self._before_bpm:
+            return rate_bpm
+        rates_bpm = self._before_bpm if rate_bpm is None else [*self._before_bpm, rate_bpm]
+        if max(rates_bpm) - min(rates_bpm) > NEAR_BPM:
+            return None
+        return (max(rates_bpm) + min(rates_bpm)) / 2.0
+
+    def _part_bpm(self) -> Optional[float]:
         power, seconds = self._power, self._seconds
         tail = self._spectrum()
         if tail is not None:

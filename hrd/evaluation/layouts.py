@@ -3,6 +3,8 @@
 A layout's ``find`` lists the recordings under a directory without reading them; each entry's
 ``load`` then reads the reference and opens the pictures frame by frame. A file that is missing or
 garbled is a ``DataError`` of one sentence that names it.
+
+This module is longer than 400 lines because each data set's quirks are few lines of their own.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -26,12 +28,14 @@ Find = Callable[[Path], List[Entry]]
 
 @dataclass(frozen=True)
 class Layout:
-    """``title``: the data set's own name; ``tree``: what is expected under the directory."""
+    """``title``: the data set's own name; ``tree``: what is expected under the directory;
+    ``marks``: patterns of files that this layout has and others have not."""
 
     name: str
     title: str
     tree: str
     find: Find
+    marks: Tuple[str, ...]
 
 
 def natural(name: str) -> List[Any]:
@@ -316,36 +320,88 @@ LAYOUTS: Dict[str, Layout] = {
             "UBFC-rPPG DATASET_2",
             "subjectN/{vid.avi, ground_truth.txt}",
             _find_ubfc_2,
+            ("*/ground_truth.txt",),
         ),
-        Layout("ubfc-rppg-1", "UBFC-rPPG DATASET_1", "NAME/{vid.avi, gtdump.xmp}", _find_ubfc_1),
-        Layout("pure", "PURE", "01-01/{01-01.json, 01-01/Image<ns>.png}", find_pure),
-        Layout("cohface", "COHFACE", "N/{0..3}/{data.avi, data.hdf5}", find_cohface),
-        Layout("ubfc-phys", "UBFC-Phys", "sN/{vid_sN_Tk.avi, bvp_sN_Tk.csv}", find_ubfc_phys),
-        Layout("mmpd", "MMPD", "subjectN/pN_i.mat", matfiles.find_mmpd),
-        Layout("scamps", "SCAMPS", "P000001.mat, ...", matfiles.find_scamps),
+        Layout(
+            "ubfc-rppg-1",
+            "UBFC-rPPG DATASET_1",
+            "NAME/{vid.avi, gtdump.xmp}",
+            _find_ubfc_1,
+            ("*/gtdump.xmp",),
+        ),
+        Layout(
+            "pure",
+            "PURE",
+            "01-01/{01-01.json, 01-01/Image<ns>.png}",
+            find_pure,
+            ("[0-9][0-9]-[0-9][0-9]/*.json", "[0-9][0-9]-[0-9][0-9].json"),
+        ),
+        Layout(
+            "cohface",
+            "COHFACE",
+            "N/{0..3}/{data.avi, data.hdf5}",
+            find_cohface,
+            ("*/[0-9]/data.hdf5",),
+        ),
+        Layout(
+            "ubfc-phys",
+            "UBFC-Phys",
+            "sN/{vid_sN_Tk.avi, bvp_sN_Tk.csv}",
+            find_ubfc_phys,
+            ("s*/bvp_s*_T*.csv",),
+        ),
+        Layout(
+            "mmpd", "MMPD", "subjectN/pN_i.mat", matfiles.find_mmpd, ("subject*/p[0-9]*_*.mat",)
+        ),
+        Layout(
+            "scamps",
+            "SCAMPS",
+            "P000001.mat, ...",
+            matfiles.find_scamps,
+            ("P[0-9]*.mat", "*/P[0-9]*.mat"),
+        ),
         Layout(
             "simulated",
             "hrd simulate",
             "NAME/{vid.avi, ground_truth.txt, recipe.json}",
             _find_ubfc_2,
+            ("*/ground_truth.txt",),
         ),
     )
 }
 
 
 def find_recordings(layout: Layout, root: Path) -> List[Entry]:
-    """All recordings under ``root``, in their natural order. Raises ``DataError`` if none."""
+    """All recordings under ``root``, in their natural order. Raises ``DataError`` if there are
+    none, and where ``root`` holds another data set than was named."""
     try:
         if not root.is_dir():
             raise DataError(f"{root} is not a directory; give the folder that {layout.title} is in")
         entries = layout.find(root)
+        meant = _meant(layout, root)
     except OSError as error:
         raise DataError(
             f"{root} cannot be listed ({error.strerror}); check its permissions"
         ) from None
+    if meant is not None:
+        raise DataError(
+            f"{root} holds {meant.title} ({meant.tree}) and not {layout.title}; "
+            f"give the layout {meant.name}"
+        )
     if not entries:
         raise DataError(
             f"{root} holds no recording as {layout.title} lays them out ({layout.tree}); "
             "give the folder that holds these"
         )
     return entries
+
+
+def _meant(layout: Layout, root: Path) -> Optional[Layout]:
+    """The layout whose files are there where none of the named one's are."""
+
+    def found(marks: Tuple[str, ...]) -> bool:
+        return any(next(root.glob(mark), None) is not None for mark in marks)
+
+    if found(layout.marks):
+        return None
+    return next((other for other in LAYOUTS.values() if found(other.marks)), None)

@@ -162,7 +162,12 @@ def _read(path: Path, keys: Tuple[str, ...]) -> Dict[str, Any]:
     """The named variables of a .mat file of any version, those that it has."""
     if is_hdf5(path):
         with _open_hdf5(path) as file:
-            return {key: file[key][()] for key in keys if key in file}
+            try:
+                # a group is a MATLAB structure: neither signal nor label
+                held = [key for key in keys if hasattr(file.get(key), "dtype")]
+                return {key: _contents(file, file[key][()]) for key in held}
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                raise DataError(f"{path} breaks off ({error}); copy it again") from None
     from scipy.io import loadmat
 
     try:
@@ -170,6 +175,22 @@ def _read(path: Path, keys: Tuple[str, ...]) -> Dict[str, Any]:
     except Exception as error:  # zlib, MatReadError, ValueError, TypeError: all mean a bad file
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} is no .mat file that can be read ({why}); copy it again") from None
+
+
+def _contents(file: Any, value: Any) -> Any:
+    """What a MATLAB variable holds; of a cell array, which is stored as references, the first."""
+    import h5py
+
+    for _ in range(4):  # cells in cells
+        flat = np.asarray(value, dtype=object).ravel() if _holds_references(value) else None
+        if flat is None or len(flat) == 0 or not isinstance(flat[0], h5py.Reference):
+            return value
+        value = file[flat[0]][()] if flat[0] else None
+    return value
+
+
+def _holds_references(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == object
 
 
 def _open_hdf5(path: Path):  # type: ignore[no-untyped-def]
@@ -217,5 +238,10 @@ def _label(value: Any) -> Optional[str]:
         return _label(one)
     if isinstance(one, (bool, np.bool_, str)):
         return str(one).strip() or None
-    number = float(one)
+    try:
+        number = float(one)
+    except (TypeError, ValueError):  # a structure, a table: no label
+        return None
+    if not np.isfinite(number):
+        return None
     return str(int(number)) if number == int(number) else f"{number:g}"

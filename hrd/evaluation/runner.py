@@ -16,6 +16,9 @@ from hrd.evaluation.replay import run_methods, track
 from hrd.face.detect import FaceDetector, open_detector
 from hrd.pipeline import PipelineConfig
 
+logger = logging.getLogger(__name__)
+
+_TOO_SHORT_S = 2.0
 _CUT_SHORT_S = 5.0  # pictures that end this much before the reference have been cut off
 
 
@@ -63,6 +66,11 @@ class Evaluator:
             return self._evaluate(entry, on_frame)
         except HrdError as error:
             return RecordingResult(entry.name, entry.section, problem=str(error))
+        except Exception as error:  # data sets are odd in ways nobody foresaw: one file, not all
+            logger.debug("%s", entry.name, exc_info=True)
+            why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            problem = f"{entry.name} is not laid out as expected ({why}); copy it again"
+            return RecordingResult(entry.name, entry.section, problem=problem)
 
     def close(self) -> None:
         """Release engines and detector."""
@@ -95,7 +103,11 @@ class Evaluator:
         )
         problem, note = None, None
         if recording.reference.has_pulse and not windows:
-            problem = f"{recording.name} has no reference for any of its windows; copy it again"
+            seconds = passed.end_s - passed.start_s
+            why = "has no reference for any of its windows"
+            if seconds < _TOO_SHORT_S:
+                why = f"lasts {seconds:.1f} s only, too short to be evaluated"
+            problem = f"{recording.name} {why}; copy it again"
         elif passed.face_share < 0.5:
             note = f"{recording.name}: a face was found in {100 * passed.face_share:.0f} % of it"
         elif reference.end_s - passed.end_s > _CUT_SHORT_S:

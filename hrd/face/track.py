@@ -4,6 +4,8 @@ Every jump of the crop is an artefact in the signal, and so is every jitter of t
 crop square therefore stays where it is until the face has really left its middle, and says so
 (``cut``) when it moves. Detection runs twice a second while the crop's picture changes and more
 rarely while it does not; in between the crops themselves tell how the face moves.
+
+This module is longer than 400 lines because finding, holding and following are one state.
 """
 
 from __future__ import annotations

@@ -170,7 +170,8 @@ class Daemon:
         logging.getLogger().setLevel(config.log.level.upper())
         try:
             self._reload_pipeline(old, config)
-        except HrdError as error:
+        except Exception as error:  # whatever it is, the old ones work
+            logger.debug("reload", exc_info=True)
             logger.error("reload: %s Engine and face detector stay as they were.", error)
         if config.source != old.source:
             self._close_camera()

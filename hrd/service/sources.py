@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 
+from hrd.capture.address import shown_address
 from hrd.capture.child import ChildSource
 from hrd.capture.open import first_camera, hangs_alone, open_source
 from hrd.capture.source import FrameSource, SourceError
-from hrd.capture.stream import without_password
 from hrd.config import SourceConfig
 from hrd.service.camera import Camera
 
@@ -59,7 +59,7 @@ def open_camera(
         wedged_s=capture.read_timeout_s + capture.settle_s + 3.0,
         opening_s=capture.open_timeout_s + capture.settle_s + capture.read_timeout_s + 8.0,
         persist=persist,
-        spec=without_password(source.spec),
+        spec=shown_address(source.spec),
         stop=stop,
     )
 
