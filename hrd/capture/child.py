@@ -15,7 +15,6 @@ from __future__ import annotations
 import array
 import contextlib
 import dataclasses
-import gc
 import json
 import logging
 import mmap
@@ -29,7 +28,7 @@ import threading
 import time
 import weakref
 from types import FrameType
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -38,6 +37,7 @@ from hrd.capture.options import CaptureOptions
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
 from hrd.childprocess import StoppedError, await_answer, end, how_it_ended
 from hrd.errors import HrdError
+from hrd.memory import settle
 from hrd.picture import layout_of
 from hrd.types import Demand, Frame, Layout, Packing
 
@@ -59,9 +59,14 @@ _SPARE_SLOTS = 3
 _TAG = b"F"
 _TAG_CUT = b"C"  # a frame at which the stream begins anew
 _MESSAGE_BYTES = 16 * 1024
+_ANCILLARY_BYTES = socket.CMSG_SPACE(array.array("i").itemsize)
 _MARGIN_S = 1.5  # the child is to notice by itself first
 _GRACE_S = 0.7  # to set the camera's exposure free again
 _KILL_S = 0.5
+
+
+_Leases = Dict[bytes, "weakref.ref[np.ndarray]"]
+"""Slots whose pictures somebody holds, and who."""
 
 
 class ChildSource(FrameSource):
@@ -84,7 +89,7 @@ class ChildSource(FrameSource):
         self._slot_bytes = 0
         self._closed = False
         self.dropped = 0
-        self._leases: Set[bytes] = set()  # slots whose pictures somebody holds
+        self._leases: _Leases = {}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket = ours
         try:
@@ -205,11 +210,10 @@ class ChildSource(FrameSource):
         give_back = bytes([generation, slot])
         if len(self._leases) >= SLOTS - _SPARE_SLOTS:
             root = root.copy()
-            _give_back(self._socket, set(), give_back)
+            _give_back(self._socket, {}, give_back)
         else:
-            self._leases.add(give_back)
-            lease = weakref.finalize(root, _give_back, self._socket, self._leases, give_back)
-            lease.atexit = False
+            leases, sock = self._leases, self._socket
+            leases[give_back] = weakref.ref(root, lambda _: _give_back(sock, leases, give_back))
         layout = Layout(
             _PACKINGS[packing],
             width,
@@ -229,8 +233,8 @@ class ChildSource(FrameSource):
         return f"the capture process of {name} {how}: it is started again."
 
 
-def _give_back(sock: socket.socket, leases: Set[bytes], message: bytes) -> None:
-    leases.discard(message)
+def _give_back(sock: socket.socket, leases: _Leases, message: bytes) -> None:
+    leases.pop(message, None)
     with contextlib.suppress(OSError):  # if the child has died meanwhile, the next read tells
         sock.send(message)
 
@@ -264,12 +268,12 @@ def _shown(spec: str) -> str:
 
 def _receive(sock: socket.socket) -> Tuple[bytes, List[int]]:
     """One message and the descriptors with it (``socket.recv_fds`` is Python 3.9's)."""
-    descriptors = array.array("i")
     data, ancillary, _flags, _address = sock.recvmsg(
-        _MESSAGE_BYTES, socket.CMSG_SPACE(descriptors.itemsize), socket.MSG_CMSG_CLOEXEC
+        _MESSAGE_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
     )
     if not ancillary:
         return data, []
+    descriptors = array.array("i")
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
@@ -449,8 +453,7 @@ def _play(sock: socket.socket, ending: _Ending) -> None:
             source = PacedSource(source, threading.Event())
         source.allocate = outlet.room
         outlet.tell({"info": dataclasses.asdict(source.info)})
-        gc.collect()
-        gc.freeze()  # what is here now stays: looking for garbage in it was a tenth of the time
+        settle()
         try:
             while True:
                 frame = source.read()

@@ -61,6 +61,9 @@ def _epilog() -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
+    # before NumPy is loaded: its matrices are small, and a pool of threads costs memory
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     config = effective_config(args)
     set_up_logging(config.log.level, limited=True)
     from hrd.service.serve import serve

@@ -8,7 +8,6 @@ in ``hrd.service.signals``, ``hrd.service.serve`` has the process around it.
 from __future__ import annotations
 
 import dataclasses
-import gc
 import logging
 import socket
 import threading
@@ -23,7 +22,7 @@ from hrd.engine.base import EngineError
 from hrd.engine.select import Selection, open_engine
 from hrd.errors import HrdError
 from hrd.face.detect import FaceDetector, open_detector
-from hrd.memory import rss_mb
+from hrd.memory import rss_mb, settle
 from hrd.pipeline import Pipeline
 from hrd.service import sources
 from hrd.service.camera import Camera
@@ -123,8 +122,7 @@ class Daemon:
         """
         self.server.start()
         self._notifier.ready(self._line())
-        gc.collect()
-        gc.freeze()  # what is loaded by now stays, and need not be searched for garbage again
+        settle()
         while not self._stop.is_set():
             if self._server_error is not None:
                 raise HrdError(f"the socket server has failed: {self._server_error}")

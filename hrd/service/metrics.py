@@ -6,7 +6,6 @@ user of this machine may read it, whatever the permissions of hrd's own socket.
 
 from __future__ import annotations
 
-import http.server
 import logging
 import threading
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
@@ -38,6 +37,8 @@ class Metrics:
         snapshot: Callable[[], Status],
         request_timeout_s: float = _REQUEST_TIMEOUT_S,
     ) -> None:
+        import http.server  # not at the top: with it come ssl and email, 4 MB for nothing
+
         try:
             import prometheus_client
             from prometheus_client import core, exposition
