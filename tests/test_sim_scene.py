@@ -6,12 +6,14 @@ from typing import Optional
 import numpy as np
 import pytest
 
-from hrd.sim.face import FaceLayers, Lighting, draw_face, sample_look
+from hrd.sim.background import Background, sample_background
+from hrd.sim.face import FaceLayers, Lighting, draw_face
 from hrd.sim.lens import CodecConfig, Sensor, SensorConfig, encode, noise_bank
 from hrd.sim.light import Jolts, Light, sample_light, sample_pulsing_light
+from hrd.sim.look import sample_look
 from hrd.sim.motion import DIFFICULTIES, Motion, Periodic, sample_motion
 from hrd.sim.pulse import Heart, HeartConfig
-from hrd.sim.scene import Background, FaceScene, PulseLook, sample_background
+from hrd.sim.scene import FaceScene, PulseLook
 from hrd.sim.signals import Bumps, Gate, Levels, SmoothNoise
 
 SIZE = (112, 112)

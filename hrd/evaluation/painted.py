@@ -28,11 +28,13 @@ from hrd.evaluation.drawn import (
 )
 from hrd.evaluation.recording import DataError, Entry, Recording, Reference, checked_signal
 from hrd.evaluation.testset import CONDITIONS, EASY, HARD, TYPICAL, sample_light, sample_motion
-from hrd.sim.face import Lighting, draw_face, sample_look
+from hrd.sim.background import sample_background
+from hrd.sim.face import Lighting, draw_face
 from hrd.sim.framing import BOX_SIZE, KnowingDetector, lay_out
 from hrd.sim.lens import CodecConfig, Sensor, SensorConfig
+from hrd.sim.look import sample_look
 from hrd.sim.pulse import Heart, HeartConfig
-from hrd.sim.scene import FaceScene, sample_background
+from hrd.sim.scene import FaceScene
 
 VERSION = 1
 FPS = 30.0

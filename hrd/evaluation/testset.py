@@ -26,13 +26,15 @@ from hrd.evaluation.drawn import (
     meta_groups,
 )
 from hrd.evaluation.recording import Entry, Recording, Reference
-from hrd.sim.face import PULSE_OF_GROUP, Lighting, draw_face, sample_look
+from hrd.sim.background import sample_background
+from hrd.sim.face import Lighting, draw_face
 from hrd.sim.framing import BOX_SIZE, KnowingDetector, lay_out
 from hrd.sim.lens import CodecConfig, Sensor, SensorConfig
 from hrd.sim.light import Jolts, Light
+from hrd.sim.look import PULSE_OF_GROUP, sample_look
 from hrd.sim.motion import Motion, Periodic, Product, Sum
 from hrd.sim.pulse import Heart, HeartConfig, ramp, step
-from hrd.sim.scene import PULSE_RGB, FaceScene, PulseLook, sample_background
+from hrd.sim.scene import PULSE_RGB, FaceScene, PulseLook
 from hrd.sim.signals import Bumps, Gate, Levels, Signal, SmoothNoise, zero
 
 VERSION = 2

@@ -19,11 +19,13 @@ import numpy as np
 
 from hrd.face.crop import GROWTH
 from hrd.face.track import FaceTracker, TrackerConfig
-from hrd.sim.face import PULSE_OF_GROUP, FaceLook, Lighting, draw_face, sample_look
+from hrd.sim.background import sample_background
+from hrd.sim.face import Lighting, draw_face
 from hrd.sim.framing import BOX_SIZE, KnowingDetector, lay_out
 from hrd.sim.hearts import sample_heart
 from hrd.sim.lens import VIDEO_ENCODERS, Sensor, encode
 from hrd.sim.light import sample_light, sample_pulsing_light
+from hrd.sim.look import PULSE_OF_GROUP, FaceLook, sample_look
 from hrd.sim.motion import (
     DIFFICULTIES,
     Motion,
@@ -32,7 +34,7 @@ from hrd.sim.motion import (
     sample_photo_motion,
 )
 from hrd.sim.pulse import Heart
-from hrd.sim.scene import PULSE_RGB, FaceScene, PulseLook, sample_background
+from hrd.sim.scene import PULSE_RGB, FaceScene, PulseLook
 from hrd.train.cameras import sample_codec, sample_sensor, sample_times
 from hrd.types import MODEL_FS_HZ, Frame
 from hrd.window import SlidingWindow
