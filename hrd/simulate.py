@@ -12,7 +12,7 @@ import numpy as np
 
 from hrd.capture.simulated import FACE, SimulatedConfig, SimulatedSource
 from hrd.errors import HrdError
-from hrd.sim.face import PULSE_OF_GROUP
+from hrd.sim.look import PULSE_OF_GROUP
 from hrd.sim.motion import DIFFICULTIES
 
 CODECS = {

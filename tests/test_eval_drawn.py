@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict
 
 import numpy as np
 import pytest
 
-from hrd.evaluation import drawn, painted, testset
+from hrd.evaluation import conditions, drawn, painted, testset
 from hrd.evaluation.recording import DataError, Recording, ReferenceRate
 from hrd.train.generator import FIRST_TRAINING_SEED, TEST_SEEDS, VALIDATION_SEEDS
 from hrd.types import RoiFrame
@@ -19,11 +20,11 @@ SECONDS = 2.0
 
 @pytest.fixture(scope="module")
 def clip() -> drawn.DrawnClip:
-    return testset.draw_clip(testset.HARD, 4, seconds=SECONDS)
+    return testset.draw_clip(conditions.HARD, 4, seconds=SECONDS)
 
 
 def test_seeds_are_never_trained_on() -> None:
-    spans = [(first, first + testset.SEEDS_EACH) for first in testset.FIRST_SEED.values()]
+    spans = [(first, first + conditions.SEEDS_EACH) for first in conditions.FIRST_SEED.values()]
     spans.append((painted.FIRST_SEED, painted.FIRST_SEED + 1000 * len(painted.MOTIONS) + 1000))
     for index, (first, last) in enumerate(spans):
         assert first in TEST_SEEDS
@@ -35,24 +36,24 @@ def test_seeds_are_never_trained_on() -> None:
 def test_36_clips_hold_every_skin_group_at_every_rate() -> None:
     pairs = {
         (
-            testset.SKIN_GROUPS[k % 6],
-            testset.BANDS_BPM[(k // 6) % 6],
+            conditions.SKIN_GROUPS[k % 6],
+            conditions.BANDS_BPM[(k // 6) % 6],
         )
         for k in range(36)
     }
-    assert len(pairs) == 6 * len(set(testset.BANDS_BPM))
+    assert len(pairs) == 6 * len(set(conditions.BANDS_BPM))
 
 
 def test_a_clip_is_the_same_every_time(clip: drawn.DrawnClip) -> None:
-    again = testset.draw_clip(testset.HARD, 4, seconds=SECONDS)
+    again = testset.draw_clip(conditions.HARD, 4, seconds=SECONDS)
     assert drawn.clip_sha256(again) == drawn.clip_sha256(clip)
-    other = testset.draw_clip(testset.HARD, 5, seconds=SECONDS)
+    other = testset.draw_clip(conditions.HARD, 5, seconds=SECONDS)
     assert drawn.clip_sha256(other) != drawn.clip_sha256(clip)
 
 
 def test_a_clip_is_what_it_claims(clip: drawn.DrawnClip) -> None:
     assert clip.meta["skin_group"] == 5
-    low, high = testset.BANDS_BPM[0]
+    low, high = conditions.BANDS_BPM[0]
     assert low * 0.85 < clip.meta["mean_bpm"] < high * 1.15
     assert clip.found.mean() > 0.9
     assert clip.time_s[0] == 0.0
@@ -66,13 +67,13 @@ def test_a_clip_is_what_it_claims(clip: drawn.DrawnClip) -> None:
     assert first.crop.dtype == np.float32
     assert 5.0 < float(first.crop.mean()) < 250.0
     with pytest.raises(ValueError, match="clip 10000"):
-        testset.draw_clip(testset.EASY, 10_000)
+        testset.draw_clip(conditions.EASY, 10_000)
 
 
 def test_no_pulse_has_no_reference() -> None:
-    kinds = {testset.KINDS[k % len(testset.KINDS)] for k in range(len(testset.KINDS))}
-    assert len(kinds) >= 10
-    found = testset.draw_clip(testset.NO_PULSE, 3, seconds=1.0)
+    kinds = {conditions.KINDS[k % len(conditions.KINDS)] for k in range(len(conditions.KINDS))}
+    assert len(kinds) >= 15
+    found = testset.draw_clip(conditions.NO_PULSE, 3, seconds=1.0)
     assert found.meta["kind"] == "photograph"
     assert not found.reference.has_pulse
 
@@ -106,10 +107,28 @@ def test_a_clip_is_drawn_once(clip: drawn.DrawnClip, tmp_path: Path) -> None:
         drawn.load_or_draw(tmp_path / "file" / "c.npz", draw)
 
 
-def test_the_mark_changes_with_the_recipe() -> None:
-    assert testset.drawn_by() == testset.drawn_by()
+def test_the_mark_is_of_what_is_drawn(clip: drawn.DrawnClip) -> None:
     recipe = testset.recipe()
-    assert drawn.fingerprint({**recipe, "seconds": 31.0}) != drawn.fingerprint(recipe)
+    mark = drawn.drawing_mark(recipe, [clip])
+    assert mark == drawn.drawing_mark(recipe, [clip])
+    assert drawn.drawing_mark({**recipe, "seconds": 31.0}, [clip]) != mark
+    brighter = clip.crops.copy()
+    brighter[0, 0, 0, 0] += 1
+    assert drawn.drawing_mark(recipe, [replace(clip, crops=brighter)]) != mark
+
+
+def test_the_test_set_has_a_mark_that_stays() -> None:
+    mark = testset.drawn_by()
+    testset.drawn_by.cache_clear()
+    assert testset.drawn_by() == mark
+
+
+@pytest.mark.parametrize("difficulty", conditions.ALL)
+def test_every_difficulty_can_be_drawn(difficulty: str) -> None:
+    found = testset.draw_clip(difficulty, 1, seconds=0.5)
+    assert found.reference.has_pulse == (difficulty != conditions.NO_PULSE)
+    if difficulty == conditions.LOW_BITRATE:
+        assert found.meta["codec"] in ("mpeg4", "h264")
 
 
 def test_entries_name_their_section_and_cache(tmp_path: Path) -> None:

@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 
 from hrd.face.blazeface import BlazeFaceDetector
-from hrd.sim.face import (
-    PULSE_OF_GROUP,
-    SKIN_RGB,
-    FaceLayers,
-    Lighting,
-    draw_face,
-    fractal,
-    light_face,
-    sample_look,
-)
+from hrd.sim.canvas import fractal
+from hrd.sim.face import FaceLayers, Lighting, draw_face, light_face
 from hrd.sim.framing import (
     BOX_CENTER_X,
     BOX_CENTER_X_SPREAD,
@@ -26,6 +18,7 @@ from hrd.sim.framing import (
     KnowingDetector,
     lay_out,
 )
+from hrd.sim.look import PULSE_OF_GROUP, SKIN_RGB, sample_look
 from hrd.sim.motion import Motion
 from hrd.types import FaceBox
 

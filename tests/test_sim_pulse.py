@@ -59,6 +59,30 @@ def test_the_pulse_rises_faster_than_it_falls() -> None:
     assert slope.max() > -1.3 * slope.min()
 
 
+def test_beats_beside_their_time_are_still_the_rate_integrated() -> None:
+    heart = Heart(HeartConfig(bpm=75.0, jitter=0.03, early_beats=0.1), 3)
+    times_s = np.linspace(-10.0, 50.0, 600_001)
+    turns = np.concatenate([[0.0], np.cumsum(heart.bpm(times_s)[:-1] / 60.0)]) * 1e-4
+    phase = heart.phase(times_s)
+    assert np.all(np.diff(phase) > 0.0)
+    np.testing.assert_allclose(phase - phase[0], turns, atol=2e-3)
+    even = Heart(HeartConfig(bpm=75.0), 3).phase(times_s)
+    assert np.abs(phase - even).max() < 1.0  # no beat is lost or added
+
+
+def test_an_early_beat_is_weak_and_followed_by_a_pause() -> None:
+    heart = Heart(HeartConfig(bpm=60.0, lf=0.0, hf=0.0, early_beats=0.05), 2)
+    times_s = np.arange(0.0, 120.0, 0.002)
+    intervals_s = np.diff(times_s[1:][np.diff(np.floor(heart.phase(times_s))) > 0])
+    early = np.flatnonzero(intervals_s < 0.85)
+    assert 2 <= len(early) <= 12
+    for k in early[early + 1 < len(intervals_s)]:
+        assert intervals_s[k] + intervals_s[k + 1] == pytest.approx(2.0, abs=0.01)
+        assert 0.55 < intervals_s[k] < 0.85
+    others = np.delete(intervals_s, np.concatenate([early, early + 1])[:-1])
+    assert np.median(others) == pytest.approx(1.0, abs=0.01)
+
+
 @pytest.mark.parametrize("bpm", [10.0, 300.0])
 def test_impossible_rates_are_refused(bpm: float) -> None:
     with pytest.raises(ValueError, match="outside"):

@@ -6,12 +6,14 @@ from typing import Optional
 import numpy as np
 import pytest
 
-from hrd.sim.face import FaceLayers, Lighting, draw_face, sample_look
+from hrd.sim.background import Background, sample_background
+from hrd.sim.face import FaceLayers, Lighting, draw_face
 from hrd.sim.lens import CodecConfig, Sensor, SensorConfig, encode, noise_bank
 from hrd.sim.light import Jolts, Light, sample_light, sample_pulsing_light
+from hrd.sim.look import sample_look
 from hrd.sim.motion import DIFFICULTIES, Motion, Periodic, sample_motion
 from hrd.sim.pulse import Heart, HeartConfig
-from hrd.sim.scene import Background, FaceScene, PulseLook, sample_background
+from hrd.sim.scene import FaceScene, PulseLook
 from hrd.sim.signals import Bumps, Gate, Levels, SmoothNoise
 
 SIZE = (112, 112)
@@ -204,6 +206,10 @@ CODECS = [
     CodecConfig("h264", crf=18),
     CodecConfig("h264", crf=20, bframes=2, gop=15),
     CodecConfig("h264", bitrate=0.5),
+    CodecConfig("h265", crf=20, preset="ultrafast"),
+    CodecConfig("mpeg4", quantiser=3, gop=12),
+    CodecConfig("mpeg4", bitrate=0.5, gop=15, bframes=2),
+    CodecConfig("vp8", bitrate=0.5),
 ]
 
 
@@ -221,6 +227,34 @@ def test_codecs_return_every_frame_in_order_and_color(
         assert after.dtype == np.uint8
         np.testing.assert_allclose(after.mean(axis=(0, 1)), before.mean(axis=(0, 1)), atol=2.0)
         assert np.abs(after.astype(float) - before).mean() < 5.0
+
+
+def test_key_frames_of_a_coarse_codec_pump(layers: FaceLayers) -> None:
+    sensor = Sensor(SensorConfig(), np.random.default_rng(0))
+    frames = [sensor.expose(frame) for frame in scene_of(layers).frames(TIMES_S[:48])]
+    config = CodecConfig("mpeg4", quantiser=10, gop=12)
+    out = np.stack(list(encode(iter(frames), config, 30.0))).astype(float)
+    change = np.abs(np.diff(out, axis=0)).mean(axis=(1, 2, 3))
+    keys = change[11::12]  # into each key frame
+    assert keys.min() > 2.0 * np.median(change)
+
+
+def test_beautifying_smooths_skin_and_keeps_edges() -> None:
+    rng = np.random.default_rng(1)
+    picture = np.where(np.arange(64)[None, :, None] < 32, 90.0, 170.0) * np.ones((64, 64, 3))
+    picture = picture + rng.normal(0.0, 4.0, picture.shape)
+    plain = SensorConfig(read_noise=0.0, shot_noise=0.0)
+    before = Sensor(plain, rng).expose(picture.astype(np.float32)).astype(float)
+    after = Sensor(dataclasses.replace(plain, beautify=30.0), rng).expose(
+        picture.astype(np.float32)
+    )
+    assert after[8:-8, 8:24].std() < 0.6 * before[8:-8, 8:24].std()
+    assert after[:, 40:].mean() - after[:, :24].mean() == pytest.approx(80.0, abs=1.5)
+
+
+def test_video_without_constant_quality_needs_a_bit_rate() -> None:
+    with pytest.raises(ValueError, match="bit rate"):
+        list(encode([np.zeros((32, 32, 3), np.uint8)], CodecConfig("vp8"), 30.0))
 
 
 def test_an_unknown_codec_is_refused() -> None:

@@ -16,6 +16,7 @@ from hrd.train.data import (  # noqa: E402
     ShardStore,
     augment,
     collate,
+    fade,
     loader,
     play_faster,
     soften,
@@ -98,13 +99,31 @@ def test_softening_leaves_the_fundamental_on_top():
 def test_a_frozen_frame_never_straddles_a_cut():
     # freezing the first frame after a cut would hide the cut and leave its jump to the next frame
     how = Augmentation(
-        resample=0.0, flip=0.0, warp=0.0, colour=0.0, gamma=0.0, noise=0.0, cutout=0.0, freeze=1.0
+        resample=0.0,
+        flip=0.0,
+        warp=0.0,
+        colour=0.0,
+        fade=0.0,
+        gamma=0.0,
+        noise=0.0,
+        cutout=0.0,
+        freeze=1.0,
     )
     clip = ramp(cuts=tuple(range(5, 100, 2)))
     for seed in range(30):
         varied = augment(clip, 100, how, np.random.default_rng(seed))
         at = np.flatnonzero(varied.cut)
         np.testing.assert_array_equal(varied.crops[at, 0, 0, 0], clip.crops[at, 0, 0, 0])
+
+
+def test_fading_leaves_brightness_and_stills_colour():
+    crops = make_clip(3, depth=0.05).crops
+    luma = np.array([0.299, 0.587, 0.114])
+    faded = fade(crops, 0.0)
+    np.testing.assert_allclose(faded @ luma, crops @ luma, atol=1e-3)
+    colour = faded - (faded @ luma)[..., None]
+    assert colour.std(axis=0).max() < 1e-3
+    np.testing.assert_allclose(fade(crops, 1.0), crops, atol=1e-3)
 
 
 def test_a_batch_is_normalised_as_the_runtime_does_it():

@@ -18,9 +18,11 @@ from hrd.capture.simulated_options import (
     parse_simulated,
 )
 from hrd.capture.source import FrameSource, SourceInfo
-from hrd.sim.face import PULSE_OF_GROUP, Lighting, draw_face, light_face, sample_look
+from hrd.sim.background import Background, sample_background
+from hrd.sim.face import Lighting, draw_face, light_face
 from hrd.sim.lens import CodecConfig, Sensor, SensorConfig, encode
 from hrd.sim.light import Light, sample_light
+from hrd.sim.look import PULSE_OF_GROUP, sample_look
 from hrd.sim.motion import (
     HARD,
     STILL,
@@ -30,7 +32,7 @@ from hrd.sim.motion import (
     sample_photo_motion,
 )
 from hrd.sim.pulse import Heart, HeartConfig, ramp, step
-from hrd.sim.scene import Background, FaceScene, PulseLook, sample_background
+from hrd.sim.scene import FaceScene, PulseLook
 from hrd.types import Frame
 
 __all__ = ["FACE", "SimulatedConfig", "SimulatedSource", "parse_simulated"]

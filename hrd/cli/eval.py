@@ -22,7 +22,7 @@ _LAYOUTS = (
     "painted",
 )
 _METHODS = ("student", "teacher", "pos", "chrom", "green")
-_DIFFICULTIES = ("easy", "typical", "hard", "no-pulse", "step", "ramp", "cameras")
+_DIFFICULTIES = ("easy", "typical", "hard", "low-bitrate", "no-pulse", "step", "ramp", "cameras")
 
 _DESCRIPTION = """\
 Finds the faces of every recording once, runs every method on them, and compares with the contact

@@ -24,14 +24,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             "used. The first run draws the clips (about one a second and core) and keeps them; "
             "the run itself can be stopped at any time and goes on with --resume. Train the "
             "teacher first, then a student with --distill TEACHER; a student without --distill "
-            "shows what distillation was worth. Every run writes last.pt, history.jsonl and "
-            "curves.png under --out; hrd export makes an ONNX model of last.pt."
+            "shows what distillation was worth. To go on with the models that come with hrd, "
+            "begin with them: --start-from student, --distill teacher. Every run writes last.pt, "
+            "history.jsonl and curves.png under --out; hrd export makes an ONNX model of last.pt."
         ),
         epilog=(
             "examples:\n"
             "  hrd train teacher --clips 20000 --steps 20000\n"
             "  hrd train student --distill runs/teacher/last.pt\n"
             "  hrd train student --distill runs/teacher/last.pt --compare 3\n"
+            "  hrd train student --start-from student --distill teacher --minutes 60\n"
             "  hrd train student --seed 1 --out runs/student-1 --minutes 30\n"
             "  torchrun --nproc_per_node 4 -m hrd train teacher --device cuda"
         ),
@@ -41,7 +43,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--distill",
         metavar="TEACHER",
-        help="checkpoint (last.pt) of a trained teacher to learn from as well",
+        help="a trained teacher to learn from as well: its checkpoint (last.pt), an exported ONNX "
+        "file, or `teacher` for the one that comes with hrd",
     )
     parser.add_argument(
         "--compare",
@@ -78,8 +81,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--start-from",
-        metavar="CHECKPOINT",
-        help="begin with the weights of another run's last.pt (default: random ones)",
+        metavar="WEIGHTS",
+        help="begin with the weights of another run's last.pt, of an exported ONNX file, or of "
+        "`student` or `teacher`, the models that come with hrd (default: random ones)",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run under --out")
     parser.add_argument("--steps", type=int, metavar="N", help="batches to train for")
@@ -155,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
 
     from hrd.train.data import ShardStore
     from hrd.train.loop import train_together
-    from hrd.train.place import meet
+    from hrd.train.rank import meet
     from hrd.train.recipes import STUDENT_RUN, TEACHER_RUN, override
 
     set_up_logging("info")

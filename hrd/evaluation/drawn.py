@@ -12,11 +12,10 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-import hrd
 from hrd.evaluation.recording import DataError, Recording, Reference
 from hrd.face.detect import FaceDetector
 from hrd.face.track import FaceTracker
@@ -25,15 +24,6 @@ from hrd.sim.lens import CodecConfig, encode
 from hrd.types import FaceBox, FaceView, Frame, NoFace, RoiFrame
 
 _CROP_SCALE = 256.0
-_SOURCES = (
-    "sim",
-    "face/track.py",
-    "face/crop.py",
-    "face/motion.py",
-    "evaluation/testset.py",
-    "evaluation/painted.py",
-    "evaluation/drawn.py",
-)
 
 
 @dataclass(frozen=True)
@@ -171,18 +161,14 @@ def as_recording(clip: DrawnClip, name: str, groups: Mapping[str, str]) -> Recor
     )
 
 
-def fingerprint(recipe: Mapping[str, Any]) -> str:
-    """SHA-256 over a recipe and the source code that draws by it.
+def drawing_mark(recipe: Mapping[str, Any], samples: Iterable[DrawnClip]) -> str:
+    """SHA-256 over a recipe and some clips drawn by it.
 
-    The same recipe drawn by other code is another set: its clips must not be mixed with these.
+    The same recipe drawn otherwise is another set: its clips must not be mixed with these.
     """
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
-    package = Path(hrd.__file__).resolve().parent
-    for source in _SOURCES:
-        place = package / source
-        for path in sorted(place.glob("*.py")) if place.is_dir() else [place]:
-            digest.update(path.name.encode())
-            digest.update(path.read_bytes())
+    for clip in samples:
+        digest.update(clip_sha256(clip).encode())
     return digest.hexdigest()
 
 

@@ -17,22 +17,25 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
+from hrd.evaluation.conditions import CONDITIONS, EASY, HARD, TYPICAL
 from hrd.evaluation.drawn import (
     DrawnClip,
     as_recording,
     cache_folder,
-    fingerprint,
+    drawing_mark,
     follow,
     load_or_draw,
     meta_groups,
 )
 from hrd.evaluation.recording import DataError, Entry, Recording, Reference, checked_signal
-from hrd.evaluation.testset import CONDITIONS, EASY, HARD, TYPICAL, sample_light, sample_motion
-from hrd.sim.face import Lighting, draw_face, sample_look
+from hrd.evaluation.sampling import sample_light, sample_motion
+from hrd.sim.background import sample_background
+from hrd.sim.face import Lighting, draw_face
 from hrd.sim.framing import BOX_SIZE, KnowingDetector, lay_out
 from hrd.sim.lens import CodecConfig, Sensor, SensorConfig
+from hrd.sim.look import sample_look
 from hrd.sim.pulse import Heart, HeartConfig
-from hrd.sim.scene import FaceScene, sample_background
+from hrd.sim.scene import FaceScene
 
 VERSION = 1
 FPS = 30.0
@@ -41,6 +44,9 @@ FIRST_SEED = 40_000
 SKIN_GROUPS = (2, 4, 6)
 MOTIONS = {"still": EASY, "moving": TYPICAL, "moving much": HARD}
 """Name of a way to move -> conditions of the test set that it is drawn from."""
+
+_SAMPLE_S = 0.3
+_SAMPLES = tuple((motion, k) for motion in MOTIONS for k in (0, 1))  # one per codec
 
 _KEYS = ("rgb", "t", "bvp", "bvp_t")
 
@@ -104,7 +110,9 @@ def entries(
 ) -> List[Entry]:
     """The trace on every skin group and motion, ``clips`` faces each; drawn when loaded."""
     trace = load_trace(path)
-    mark = fingerprint({**recipe(), "trace": trace.sha256})[:16]
+    # what is drawn tells drawing code apart that differs; see hrd.evaluation.testset.drawn_by
+    samples = (draw_clip(trace, SKIN_GROUPS[0], motion, k, _SAMPLE_S) for motion, k in _SAMPLES)
+    mark = drawing_mark({**recipe(), "trace": trace.sha256}, samples)[:16]
     folder = cache_folder(cache) / f"painted-{VERSION}-{mark}"
     return [
         Entry(

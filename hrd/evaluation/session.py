@@ -72,14 +72,14 @@ def make_plan(choice: Choice) -> Plan:
 
 
 def _test_set(choice: Choice) -> Plan:
-    from hrd.evaluation import testset
+    from hrd.evaluation import conditions, testset
 
     if choice.where is not None:
         raise UsageError("testset is drawn, not read: it takes no directory (see --cache)")
-    difficulties = list(choice.difficulties or testset.DIFFICULTIES)
+    difficulties = list(choice.difficulties or conditions.DIFFICULTIES)
     clips = choice.clips if choice.clips is not None else 36
-    if not 1 <= clips <= testset.SEEDS_EACH:
-        raise UsageError(f"--clips {clips}: from 1 to {testset.SEEDS_EACH} can be had")
+    if not 1 <= clips <= conditions.SEEDS_EACH:
+        raise UsageError(f"--clips {clips}: from 1 to {conditions.SEEDS_EACH} can be had")
     recipe = testset.recipe()
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     facts = {
@@ -87,8 +87,8 @@ def _test_set(choice: Choice) -> Plan:
         "recipe_sha256": digest,
         "drawn_by": testset.drawn_by(),
         "clips": clips,
-        "seconds": testset.SECONDS,
-        "first_seeds": ", ".join(f"{testset.FIRST_SEED[name]}" for name in difficulties),
+        "seconds": conditions.SECONDS,
+        "first_seeds": ", ".join(f"{conditions.FIRST_SEED[name]}" for name in difficulties),
     }
     return Plan(
         TESTSET,
@@ -96,7 +96,7 @@ def _test_set(choice: Choice) -> Plan:
         testset.entries(difficulties, clips, choice.cache),
         simulated=True,
         facts={"testset": facts},
-        steps_at_s={testset.STEP: testset.STEP_AT_S},
+        steps_at_s={conditions.STEP: conditions.STEP_AT_S},
     )
 
 

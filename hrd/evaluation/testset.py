@@ -9,216 +9,71 @@ to chance: they go round with ``k``, so that 36 clips hold every pair of them.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
+from hrd.evaluation.conditions import (
+    ALL,
+    BANDS_BPM,
+    CAMERA_BPM,
+    CAMERA_DROPS,
+    CAMERA_FPS,
+    CAMERA_JITTER,
+    CAMERAS,
+    CONDITIONS,
+    FIRST_SEED,
+    HARD,
+    KINDS,
+    LASTING_S,
+    NO_PULSE,
+    RAMP,
+    RAMP_BPM_PER_MIN,
+    RAMP_START_S,
+    RAMPS_BPM,
+    SECONDS,
+    SEEDS_EACH,
+    SKIN_GROUPS,
+    STEP,
+    STEP_AT_S,
+    STEP_BPM,
+    STEPS_FROM_BPM,
+    conditions_of,
+)
 from hrd.evaluation.drawn import (
     DrawnClip,
     as_recording,
     cache_folder,
-    fingerprint,
+    drawing_mark,
     follow,
     load_or_draw,
     meta_groups,
 )
 from hrd.evaluation.recording import Entry, Recording, Reference
-from hrd.sim.face import PULSE_OF_GROUP, Lighting, draw_face, sample_look
+from hrd.evaluation.sampling import (
+    between,
+    sample_codec,
+    sample_heart,
+    sample_light,
+    sample_motion,
+    sample_pulse,
+    sample_rate,
+    sample_sensor,
+    sample_times,
+)
+from hrd.sim.background import sample_background
+from hrd.sim.face import Lighting, draw_face
 from hrd.sim.framing import BOX_SIZE, KnowingDetector, lay_out
-from hrd.sim.lens import CodecConfig, Sensor, SensorConfig
-from hrd.sim.light import Jolts, Light
-from hrd.sim.motion import Motion, Periodic, Product, Sum
-from hrd.sim.pulse import Heart, HeartConfig, ramp, step
-from hrd.sim.scene import PULSE_RGB, FaceScene, PulseLook, sample_background
-from hrd.sim.signals import Bumps, Gate, Levels, Signal, SmoothNoise, zero
+from hrd.sim.lens import Sensor
+from hrd.sim.look import sample_look
+from hrd.sim.scene import FaceScene
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of the recipe."""
 
-SECONDS = 30.5
-"""Length of a clip: three whole windows of 10 s and one of 30 s."""
-
-EASY, TYPICAL, HARD, NO_PULSE = "easy", "typical", "hard", "no-pulse"
-STEP, RAMP, CAMERAS = "step", "ramp", "cameras"
-DIFFICULTIES = (EASY, TYPICAL, HARD)
-"""What a heart-rate error is given for."""
-ALL = (*DIFFICULTIES, NO_PULSE, STEP, RAMP, CAMERAS)
-"""STEP, RAMP and CAMERAS are easy but for one thing each: a rate that jumps by 20 bpm, a rate that
-runs at 30 bpm a minute, and cameras of every frame rate that jitter and drop frames."""
-
-SEEDS_EACH = 10_000
-FIRST_SEED = {
-    EASY: 0,
-    TYPICAL: 10_000,
-    HARD: 20_000,
-    NO_PULSE: 30_000,
-    STEP: 50_000,  # painted faces have those from 40,000
-    RAMP: 60_000,
-    CAMERAS: 70_000,
-}
-
-STEP_AT_S = 25.0
-STEP_BPM = 20.0
-STEPS_FROM_BPM = (60.0, 90.0, 75.0, 110.0, 130.0, 100.0)
-"""Rate before the step of clip k, in turn; it goes up in even clips and down in odd ones."""
-RAMP_START_S = 20.0
-RAMP_BPM_PER_MIN = 30.0
-RAMPS_BPM = ((60.0, 85.0), (110.0, 85.0), (80.0, 105.0), (140.0, 115.0))
-LASTING_S = {NO_PULSE: 20.5, STEP: 45.5, RAMP: 75.5}
-"""Length of a clip that is not of the common length."""
-CAMERA_FPS = (15.0, 20.0, 24.9, 30.0, 60.0)
-CAMERA_BPM = (45.0, 61.0, 82.0, 111.0, 149.0, 200.0)
-"""Clip k of CAMERAS: every frame rate with every heart rate, a few bpm apart from clip to clip."""
-CAMERA_JITTER, CAMERA_DROPS = 0.2, 0.1
-
-SKIN_GROUPS = (1, 2, 3, 4, 5, 6)
-BANDS_BPM = ((60, 90), (45, 60), (60, 90), (90, 120), (60, 90), (120, 175))
-"""Rate band of clip k, in turn (each for six clips, one of every skin group)."""
-
-KINDS = (
-    "still face",
-    "moving face",
-    "nodding in the band",
-    "photograph",
-    "photograph held in a hand",
-    "pulsing light on a face",
-    "pulsing light on a photograph",
-    "flickering screen",
-    "exposure hunting",
-    "talking",
-    "face on a noisy screen",
-)
-"""What clip k of NO_PULSE shows, in turn."""
-
-Range = Tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """One difficulty: ranges (low, high) are drawn from log-uniformly, shares are 0..1.
-
-    ``sway``: rms movement of the head, face widths; ``turn``: rms rotation, radians; ``shift``:
-    size of changes of posture, face widths; ``nod``: amplitude of periodic nodding inside the
-    heart-rate band, face widths; ``light``: rms of slow changes of exposure, relative; ``jolt``:
-    size of exposure jumps; ``screen``: steps of a screen's light on the face; ``brightness``: of
-    the lamp; ``dim_dark_share``: share of the clips of skin groups 5 and 6 that are in dim light
-    on top; ``green_ac``: peak-to-peak pulse over mean, green, on light skin; ``face_px``: width
-    of the face in the picture; ``jpeg``, ``crf``: quality; ``raw``: share without compression.
-    """
-
-    sway: Range
-    turn: Range
-    shift: Range
-    shift_share: float
-    nod: Range
-    nod_share: float
-    talk_share: float
-    light: Range
-    jolt: Range
-    jolt_share: float
-    screen: Range
-    screen_share: float
-    brightness: Range
-    dim_dark_share: float
-    green_ac: Range
-    read_noise: Range
-    shot_noise: Range
-    face_px: Range
-    raw: float
-    h264: float
-    jpeg: Tuple[int, int]
-    crf: Tuple[int, int]
-    fps: Tuple[float, ...]
-    jitter: float
-    drops: float
-
-
-CONDITIONS: Dict[str, Conditions] = {
-    EASY: Conditions(
-        sway=(0.001, 0.004),
-        turn=(0.002, 0.01),
-        shift=(0.01, 0.02),
-        shift_share=0.0,
-        nod=(0.003, 0.006),
-        nod_share=0.0,
-        talk_share=0.0,
-        light=(0.0004, 0.0025),
-        jolt=(0.005, 0.01),
-        jolt_share=0.0,
-        screen=(0.002, 0.006),
-        screen_share=0.1,
-        brightness=(0.75, 1.05),
-        dim_dark_share=0.0,
-        green_ac=(0.005, 0.012),
-        read_noise=(0.6, 1.6),
-        shot_noise=(0.005, 0.03),
-        face_px=(110.0, 180.0),
-        raw=0.6,
-        h264=0.0,
-        jpeg=(85, 95),
-        crf=(18, 20),
-        fps=(30.0,),
-        jitter=0.02,
-        drops=0.0,
-    ),
-    TYPICAL: Conditions(
-        sway=(0.002, 0.008),
-        turn=(0.004, 0.025),
-        shift=(0.02, 0.06),
-        shift_share=0.5,
-        nod=(0.003, 0.008),
-        nod_share=0.1,
-        talk_share=0.25,
-        light=(0.0006, 0.004),
-        jolt=(0.01, 0.03),
-        jolt_share=0.2,
-        screen=(0.003, 0.01),
-        screen_share=0.2,
-        brightness=(0.55, 1.05),
-        dim_dark_share=0.0,
-        green_ac=(0.005, 0.012),
-        read_noise=(0.6, 2.0),
-        shot_noise=(0.005, 0.04),
-        face_px=(90.0, 170.0),
-        raw=0.25,
-        h264=0.1,
-        jpeg=(70, 92),
-        crf=(17, 21),
-        fps=(30.0, 30.0, 25.0, 20.0),
-        jitter=0.08,
-        drops=0.01,
-    ),
-    HARD: Conditions(
-        sway=(0.006, 0.02),
-        turn=(0.015, 0.08),
-        shift=(0.04, 0.14),
-        shift_share=0.7,
-        nod=(0.005, 0.02),
-        nod_share=0.4,
-        talk_share=0.5,
-        light=(0.0015, 0.01),
-        jolt=(0.015, 0.06),
-        jolt_share=0.5,
-        screen=(0.006, 0.025),
-        screen_share=0.4,
-        brightness=(0.4, 0.95),
-        dim_dark_share=0.5,
-        green_ac=(0.004, 0.010),
-        read_noise=(1.0, 3.0),
-        shot_noise=(0.01, 0.06),
-        face_px=(80.0, 160.0),
-        raw=0.0,
-        h264=0.3,
-        jpeg=(55, 80),
-        crf=(20, 26),
-        fps=(30.0, 25.0, 20.0, 15.0),
-        jitter=0.15,
-        drops=0.02,
-    ),
-}
+_SAMPLE_S = 0.3
 
 
 def recipe() -> Dict[str, Any]:
@@ -238,9 +93,17 @@ def recipe() -> Dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1)
 def drawn_by() -> str:
-    """Mark of the recipe and the code that draws by it: sets with another mark are other sets."""
-    return fingerprint(recipe())[:16]
+    """Mark of the recipe and of what is drawn by it: sets with another mark are other sets.
+
+    Made of the beginnings of one clip of every difficulty and of every kind without a pulse: a
+    change of the code that changes a picture changes the mark, and a comment does not.
+    """
+    samples = [(difficulty, 0) for difficulty in ALL if difficulty != NO_PULSE]
+    samples += [(NO_PULSE, k) for k in range(len(KINDS))]
+    clips = (draw_clip(difficulty, k, _SAMPLE_S) for difficulty, k in samples)
+    return drawing_mark(recipe(), clips)[:16]
 
 
 def entries(difficulties: Sequence[str], clips: int, cache: Optional[str]) -> List[Entry]:
@@ -293,15 +156,17 @@ def draw_clip(difficulty: str, k: int, seconds: Optional[float] = None) -> Drawn
     kind = KINDS[k % len(KINDS)] if difficulty == NO_PULSE else "pulse"
     group = SKIN_GROUPS[k % len(SKIN_GROUPS)]
     look = sample_look(rng, group)
-    heart = _heart(rng, *_rate(rng, difficulty, k))
-    pulse = _pulse(rng, conditions, group) if kind == "pulse" else None
+    bpm, profile = sample_rate(rng, difficulty, k)
+    calm = difficulty in (STEP, RAMP, CAMERAS)
+    heart = sample_heart(rng, conditions, bpm, profile, calm, seconds)
+    pulse = sample_pulse(rng, conditions, group) if kind == "pulse" else None
     motion, nods = sample_motion(rng, conditions, heart, kind)
     light = sample_light(rng, conditions, kind)
     dim = group >= 5 and rng.random() < conditions.dim_dark_share
-    brightness = 0.55 if dim else _between(rng, conditions.brightness)
+    brightness = 0.55 if dim else between(rng, conditions.brightness)
     warm = float(rng.normal(0.0, 1.0))
-    fps, times_s = _times(rng, conditions, seconds)
-    unit_px = _between(rng, conditions.face_px) / BOX_SIZE
+    fps, times_s = sample_times(rng, conditions, seconds)
+    unit_px = between(rng, conditions.face_px) / BOX_SIZE
     geometry = lay_out(rng, motion, times_s, unit_px)
     lighting = Lighting(
         azimuth=float(rng.uniform(-0.9, 0.9)),
@@ -326,8 +191,8 @@ def draw_clip(difficulty: str, k: int, seconds: Optional[float] = None) -> Drawn
         ),
         shine=float(rng.uniform(5.0, 60.0)),
     )
-    codec = _codec(rng, conditions)
-    camera = Sensor(_sensor(rng, conditions, kind, dim), rng)
+    codec = sample_codec(rng, conditions, kind)
+    camera = Sensor(sample_sensor(rng, conditions, kind, dim), rng)
     detector = KnowingDetector(geometry.boxes, rng, float(rng.uniform(0.002, 0.008)))
     grid_s = np.arange(0.0, times_s[-1] + 1.0 / 30.0, 1.0 / 30.0)
     reference = Reference()
@@ -359,225 +224,3 @@ def draw_clip(difficulty: str, k: int, seconds: Optional[float] = None) -> Drawn
             "green_ac": pulse.green_ac if pulse is not None else 0.0,
         },
     )
-
-
-def _between(rng: np.random.Generator, bounds: Range) -> float:
-    """Log-uniform."""
-    return float(np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]))))
-
-
-def conditions_of(difficulty: str, k: int) -> Conditions:
-    """Under which conditions clip ``k`` of a difficulty is taken."""
-    if difficulty in CONDITIONS:
-        return CONDITIONS[difficulty]
-    if difficulty == NO_PULSE:
-        return CONDITIONS[TYPICAL]
-    if difficulty == CAMERAS:
-        fps = CAMERA_FPS[k % len(CAMERA_FPS)]
-        return dataclasses.replace(
-            CONDITIONS[EASY], fps=(fps,), jitter=CAMERA_JITTER, drops=CAMERA_DROPS
-        )
-    return CONDITIONS[EASY]
-
-
-def _rate(
-    rng: np.random.Generator, difficulty: str, k: int
-) -> Tuple[float, Tuple[Tuple[float, float], ...]]:
-    """Mean rate of clip ``k``, and its profile if it has one."""
-    if difficulty == STEP:
-        before = STEPS_FROM_BPM[k % len(STEPS_FROM_BPM)]
-        after = before + (STEP_BPM if k % 2 == 0 else -STEP_BPM)
-        return before, step(before, after, STEP_AT_S)
-    if difficulty == RAMP:
-        first, last = RAMPS_BPM[k % len(RAMPS_BPM)]
-        return first, ramp(first, last, RAMP_START_S, RAMP_BPM_PER_MIN)
-    if difficulty == CAMERAS:
-        bpm = CAMERA_BPM[(k // len(CAMERA_FPS)) % len(CAMERA_BPM)]
-        return float(np.clip(bpm + rng.uniform(-3.0, 3.0), CAMERA_BPM[0], CAMERA_BPM[-1])), ()
-    low, high = BANDS_BPM[(k // len(SKIN_GROUPS)) % len(BANDS_BPM)]
-    return _between(rng, (low + 1.0, high - 1.0)), ()
-
-
-def _heart(rng: np.random.Generator, bpm: float, profile: Tuple[Tuple[float, float], ...]) -> Heart:
-    config = HeartConfig(
-        bpm=bpm,
-        profile=profile,
-        lf=_between(rng, (0.008, 0.03)),
-        hf=_between(rng, (0.008, 0.03)),
-        drift_bpm_per_min=float(rng.uniform(0.0, 5.0)),
-        breath_hz=float(rng.uniform(0.18, 0.4)),
-        breath_amplitude=float(rng.uniform(0.0, 0.2)),
-        breath_baseline=float(rng.uniform(0.0, 0.4)),
-        notch=float(rng.uniform(0.0, 0.5)),
-        systole=float(rng.uniform(0.08, 0.12) * np.clip(np.sqrt(bpm / 70.0), 0.8, 1.5)),
-    )
-    return Heart(config, int(rng.integers(1 << 31)))
-
-
-def _pulse(rng: np.random.Generator, conditions: Conditions, group: int) -> PulseLook:
-    r, g, b = np.array(PULSE_RGB) * np.exp(rng.normal(0.0, [0.2, 0.0, 0.15]))
-    return PulseLook(
-        green_ac=_between(rng, conditions.green_ac) * PULSE_OF_GROUP[group],
-        rgb=(float(r), float(g), float(b)),
-        recoil=_between(rng, (0.0001, 0.0008)),
-    )
-
-
-def sample_motion(
-    rng: np.random.Generator, conditions: Conditions, heart: Heart, kind: str
-) -> Tuple[Motion, bool]:
-    """How the head moves, and whether it nods periodically. ``kind``: of KINDS, or any other."""
-
-    def seed() -> int:
-        return int(rng.integers(1 << 31))
-
-    if kind in ("photograph", "pulsing light on a photograph"):
-        return Motion(), False
-    sway, turn = _between(rng, conditions.sway), _between(rng, conditions.turn)
-    if kind == "photograph held in a hand":
-        return (
-            Motion(
-                x=SmoothNoise(rng, 2.0 * sway, 0.1, 3.0),
-                y=SmoothNoise(rng, 2.0 * sway, 0.1, 3.0),
-                roll=SmoothNoise(rng, sway, 0.1, 3.0),
-                zoom=SmoothNoise(rng, 0.5 * sway, 0.1, 1.0),
-            ),
-            False,
-        )
-    if kind in ("still face", "face on a noisy screen"):
-        sway, turn = 0.3 * sway, 0.2 * turn
-    x: List[Signal] = [SmoothNoise(rng, sway, 0.05, 0.8)]
-    y: List[Signal] = [SmoothNoise(rng, 0.7 * sway, 0.05, 0.8)]
-    yaw: List[Signal] = [SmoothNoise(rng, turn, 0.05, 0.7)]
-    pitch: List[Signal] = [SmoothNoise(rng, 0.7 * turn, 0.05, 0.7)]
-    roll: List[Signal] = [SmoothNoise(rng, 0.4 * turn, 0.05, 0.7)]
-    breathing = _between(rng, (0.0005, 0.003))
-    y.append(_Times(heart.breath, breathing))
-    if rng.random() < conditions.shift_share:
-        size, slot_s = _between(rng, conditions.shift), float(rng.uniform(4.0, 12.0))
-        x.append(Levels(seed(), slot_s, size, 0.8))
-        y.append(Levels(seed(), slot_s, 0.5 * size, 0.8))
-        yaw.append(Levels(seed(), slot_s, 1.5 * size, 0.8))
-    nods = rng.random() < conditions.nod_share or kind == "nodding in the band"
-    if nods:
-        # inside the band of heart rates, and never at the heart's own: that could not be told
-        rate_hz = float(rng.uniform(0.8, 2.6))
-        if abs(60.0 * rate_hz - heart.config.bpm) < 15.0:
-            rate_hz += 0.5 if rate_hz < 1.7 else -0.5
-        wave = Periodic(rng, _between(rng, conditions.nod), rate_hz)
-        gate = Gate(seed(), 8.0, 0.8)
-        if rng.random() < 0.5:
-            y.append(Product(wave, gate))
-            pitch.append(Product(wave, gate, 1.5))
-        else:
-            x.append(Product(wave, gate))
-            yaw.append(Product(wave, gate, 1.5))
-    jaw: Signal = zero
-    if kind == "talking" or rng.random() < conditions.talk_share:
-        jaw = Product(
-            _Upper(SmoothNoise(rng, 0.35, 1.5, 6.0, slope=0.3)), Gate(seed(), 3.0, 0.6, 0.2)
-        )
-    motion = Motion(
-        x=Sum(*x),
-        y=Sum(*y),
-        roll=Sum(*roll),
-        zoom=SmoothNoise(rng, 0.3 * sway, 0.05, 0.5),
-        yaw=Sum(*yaw),
-        pitch=Sum(*pitch),
-        jaw=jaw,
-        blink=Bumps(seed(), float(rng.uniform(2.0, 5.0)), 0.85, 0.25),
-        turning=True,
-    )
-    return motion, bool(nods)
-
-
-def sample_light(rng: np.random.Generator, conditions: Conditions, kind: str) -> Light:
-    """How the light changes. ``kind``: of KINDS, or any other."""
-
-    def seed() -> int:
-        return int(rng.integers(1 << 31))
-
-    exposure: List[Signal] = [
-        SmoothNoise(rng, _between(rng, conditions.light), 0.03, 0.6, slope=1.0)
-    ]
-    if rng.random() < conditions.jolt_share:
-        exposure.append(Jolts(seed(), 6.0, 0.6, _between(rng, conditions.jolt), 0.8))
-    if kind == "exposure hunting":
-        exposure.append(Periodic(rng, _between(rng, (0.001, 0.004)), float(rng.uniform(0.8, 2.5))))
-    balance = 0.5 * _between(rng, conditions.light)
-    screen: Signal = zero
-    rgb = (1.0, 1.0, 1.0)
-    if rng.random() < conditions.screen_share or kind == "flickering screen":
-        screen = Levels(
-            seed(), float(rng.uniform(0.8, 4.0)), _between(rng, conditions.screen), 0.06
-        )
-        r, g, b = rng.uniform(0.5, 1.2, 3)
-        rgb = (float(r), float(g), float(b))
-    if kind.startswith("pulsing light"):
-        screen = Periodic(rng, _between(rng, (0.001, 0.006)), float(rng.uniform(0.8, 2.8)))
-        r, g, b = rng.uniform(0.8, 1.2, 3)
-        rgb = (float(r), float(g), float(b))
-    return Light(
-        exposure=Sum(*exposure),
-        red=SmoothNoise(rng, balance, 0.02, 0.4, slope=1.0),
-        blue=SmoothNoise(rng, balance, 0.02, 0.4, slope=1.0),
-        screen=screen,
-        screen_rgb=rgb,
-    )
-
-
-def _times(
-    rng: np.random.Generator, conditions: Conditions, seconds: float
-) -> Tuple[float, np.ndarray]:
-    """Frame rate, and times of capture from zero to just past ``seconds``."""
-    fps = float(rng.choice(conditions.fps))
-    count = int(seconds * fps) + 2
-    steps_s = np.full(count, 1.0 / fps)
-    steps_s *= np.clip(1.0 + rng.normal(0.0, conditions.jitter, count), 0.5, 1.5)
-    steps_s += (rng.random(count) < conditions.drops) / fps
-    times_s = np.cumsum(steps_s) - steps_s[0]
-    return fps, times_s[times_s <= seconds]
-
-
-def _sensor(rng: np.random.Generator, conditions: Conditions, kind: str, dim: bool) -> SensorConfig:
-    # a camera in dim light turns its gain up, and its noise with it
-    gain = 1.6 if dim else 1.0
-    if kind == "face on a noisy screen":
-        gain = 2.0
-    return SensorConfig(
-        read_noise=gain * _between(rng, conditions.read_noise),
-        shot_noise=gain * _between(rng, conditions.shot_noise),
-        grain=str(rng.choice(["white", "fine", "blotchy"], p=[0.3, 0.5, 0.2])),
-        blur_px=float(rng.choice([0.0, 0.8])),
-    )
-
-
-def _codec(rng: np.random.Generator, conditions: Conditions) -> CodecConfig:
-    chance = rng.random()
-    if chance < conditions.raw:
-        return CodecConfig("yuv420")
-    if chance < conditions.raw + conditions.h264:
-        low, high = conditions.crf
-        return CodecConfig("h264", crf=int(rng.integers(low, high + 1)), gop=60)
-    low, high = conditions.jpeg
-    return CodecConfig("jpeg", quality=int(rng.integers(low, high + 1)))
-
-
-class _Times:
-    """A signal times a constant."""
-
-    def __init__(self, inner: Callable[[np.ndarray], np.ndarray], scale: float) -> None:
-        self._inner, self._scale = inner, scale
-
-    def __call__(self, times_s: np.ndarray) -> np.ndarray:
-        return self._scale * self._inner(times_s)
-
-
-class _Upper:
-    """The upper half of a signal, at most 1."""
-
-    def __init__(self, inner: Signal) -> None:
-        self._inner = inner
-
-    def __call__(self, times_s: np.ndarray) -> np.ndarray:
-        return np.clip(self._inner(times_s), 0.0, 1.0)

@@ -26,6 +26,8 @@ class SensorConfig:
     step of brightness; both before ``grain``: white, fine (demosaiced) or blotchy (denoised).
     ``blur_px``: sigma of the lens; ``sharpen``: amount of unsharp masking; ``denoise``: 0 none ..
     0.9, weight of the previous picture in a recursive filter that lets go where something moves.
+    ``beautify``: 0 none, or how large a step in brightness the smoothing of skin levels, 8-bit
+    steps (a telephone's bilateral filter).
     """
 
     read_noise: float = 0.8
@@ -34,18 +36,30 @@ class SensorConfig:
     blur_px: float = 0.0
     sharpen: float = 0.0
     denoise: float = 0.0
+    beautify: float = 0.0
+
+
+VIDEO_ENCODERS = {"h264": "libx264", "h265": "libx265", "mpeg4": "mpeg4", "vp8": "libvpx"}
+"""FFmpeg's encoder of each codec that has key frames and predicts the frames between them."""
+
+_DECODERS = {"h265": "hevc"}  # the others are called as their codec
 
 
 @dataclass(frozen=True)
 class CodecConfig:
-    """``kind``: raw, yuv420 (uncompressed, chroma halved), jpeg or h264. ``quality``: JPEG's.
-    ``crf``, ``preset``, ``gop``, ``bframes``, ``bitrate``: H.264's (``bitrate`` in bits per pixel
-    takes the place of ``crf`` if not 0)."""
+    """``kind``: raw, yuv420 (uncompressed, chroma halved), jpeg, or one of ``VIDEO_ENCODERS``.
+
+    ``quality``, ``subsample``: JPEG's. Of the others, ``gop``: frames from one key frame to the
+    next; ``bframes``; ``bitrate``: bits per pixel, the encoder's rate control; where it is 0,
+    constant quality: ``crf`` (H.264, H.265) or the quantiser ``quantiser`` (MPEG-4 part 2, 2 good
+    .. 31; VP8 has its bit rate only). ``preset``, ``tune``: x264's and x265's.
+    """
 
     kind: str = "yuv420"
     quality: int = 90
     subsample: bool = True
     crf: int = 23
+    quantiser: int = 5
     preset: str = "veryfast"
     tune: str = ""
     gop: int = 250
@@ -108,7 +122,10 @@ class Sensor:
         if config.sharpen > 0.0:
             soft = cv2.GaussianBlur(exposed, (0, 0), 1.0)
             exposed = cv2.addWeighted(exposed, 1.0 + config.sharpen, soft, -config.sharpen, 0.0)
-        return cv2.add(exposed, 0.0, dtype=cv2.CV_8U)
+        picture = cv2.add(exposed, 0.0, dtype=cv2.CV_8U)
+        if config.beautify > 0.0:
+            picture = cv2.bilateralFilter(picture, 5, config.beautify, 2.0)
+        return picture
 
     def _noise(self, height: int, width: int) -> np.ndarray:
         span = _BANK_PX - max(height, width)
@@ -138,7 +155,7 @@ class Sensor:
 def encode(frames: Iterable[np.ndarray], config: CodecConfig, fps: float) -> Iterator[np.ndarray]:
     """Send (H, W, 3) uint8 RGB frames through a codec; as many come out, in order.
 
-    H.264 needs even sides. Raises ``ValueError`` for an unknown kind.
+    Video codecs need even sides. Raises ``ValueError`` for an unknown kind.
     """
     if config.kind == "raw":
         return iter(frames)
@@ -146,9 +163,10 @@ def encode(frames: Iterable[np.ndarray], config: CodecConfig, fps: float) -> Ite
         return (_yuv420(frame) for frame in frames)
     if config.kind == "jpeg":
         return (_jpeg(frame, config) for frame in frames)
-    if config.kind == "h264":
-        return _h264(frames, config, fps)
-    raise ValueError(f"codec {config.kind!r} is not one of raw, yuv420, jpeg, h264")
+    if config.kind in VIDEO_ENCODERS:
+        return _video(frames, config, fps)
+    kinds = ", ".join(["raw", "yuv420", "jpeg", *VIDEO_ENCODERS])
+    raise ValueError(f"codec {config.kind!r} is not one of {kinds}")
 
 
 def _yuv420(frame: np.ndarray) -> np.ndarray:
@@ -165,11 +183,11 @@ def _jpeg(frame: np.ndarray, config: CodecConfig) -> np.ndarray:
     return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def _h264(frames: Iterable[np.ndarray], config: CodecConfig, fps: float) -> Iterator[np.ndarray]:
+def _video(frames: Iterable[np.ndarray], config: CodecConfig, fps: float) -> Iterator[np.ndarray]:
     import av
 
     encoder = None
-    decoder = av.CodecContext.create("h264", "r")
+    decoder = av.CodecContext.create(_DECODERS.get(config.kind, config.kind), "r")
     decoder.thread_count = 1
     for index, frame in enumerate(frames):
         if encoder is None:
@@ -188,7 +206,7 @@ def _h264(frames: Iterable[np.ndarray], config: CodecConfig, fps: float) -> Iter
 def _encoder(width: int, height: int, config: CodecConfig, fps: float):  # type: ignore[no-untyped-def]
     import av
 
-    encoder = av.CodecContext.create("libx264", "w")
+    encoder = av.CodecContext.create(VIDEO_ENCODERS[config.kind], "w")
     encoder.width, encoder.height = width, height
     encoder.pix_fmt = "yuv420p"
     rate = Fraction(fps).limit_denominator(1000)
@@ -196,15 +214,31 @@ def _encoder(width: int, height: int, config: CodecConfig, fps: float):  # type:
     encoder.time_base = 1 / rate
     encoder.thread_count = 1
     encoder.gop_size = config.gop
-    options = {"preset": config.preset, "bf": str(config.bframes)}
-    if config.tune:
-        options["tune"] = config.tune
     if config.bitrate > 0.0:
         encoder.bit_rate = int(config.bitrate * width * height * fps)
-    else:
-        options["crf"] = str(config.crf)
-    encoder.options = options
+    encoder.options = _options(config)
     return encoder
+
+
+def _options(config: CodecConfig) -> Dict[str, str]:
+    constant = config.bitrate <= 0.0
+    if config.kind == "vp8":
+        if constant:
+            raise ValueError("VP8 needs a bit rate")
+        return {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}
+    options = {"bf": str(config.bframes)}
+    if config.kind == "mpeg4":
+        if constant:
+            options.update(qmin=str(config.quantiser), qmax=str(config.quantiser))
+        return options
+    options["preset"] = config.preset
+    if config.tune:
+        options["tune"] = config.tune
+    if constant:
+        options["crf"] = str(config.crf)
+    if config.kind == "h265":
+        options["x265-params"] = f"log-level=none:pools=none:frame-threads=1:keyint={config.gop}"
+    return options
 
 
 def _decoded(pictures: List[object]) -> Iterator[np.ndarray]:

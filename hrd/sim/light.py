@@ -82,9 +82,16 @@ def sample_light(rng: np.random.Generator, difficulty: str) -> Light:
         )
     if rng.random() < 0.12 * level:
         exposure.append(Levels(seed(), float(rng.uniform(3, 8)), small(0.01, 0.06), 0.15))
-    if rng.random() < 0.08 * level:  # the control hunts about its set point
-        exposure.append(Periodic(rng, small(0.0005, 0.004), float(rng.uniform(0.3, 2.5))))
+    if rng.random() < 0.12 * level:  # the control hunts about its set point
+        exposure.append(Periodic(rng, small(0.0005, 0.005), float(rng.uniform(0.3, 2.5))))
     balance = small(0.0003, 0.005)
+    red: List[Signal] = [SmoothNoise(rng, balance, 0.02, 0.4, slope=1.0)]
+    blue: List[Signal] = [SmoothNoise(rng, balance, 0.02, 0.4, slope=1.0)]
+    if rng.random() < 0.15 * level:  # automatic white balance: red one way, blue the other
+        hunting = seed()
+        slot_s, size, pace = float(rng.uniform(2, 8)), small(0.003, 0.03), rng.uniform(0.2, 2.0)
+        red.append(Levels(hunting, slot_s, size, pace))
+        blue.append(Levels(hunting, slot_s, -float(rng.uniform(0.5, 1.5)) * size, pace))
     screen: Signal = zero
     screen_rgb = (1.0, 1.0, 1.0)
     if rng.random() < {STILL: 0.12, TYPICAL: 0.3, HARD: 0.45}[difficulty]:
@@ -105,8 +112,8 @@ def sample_light(rng: np.random.Generator, difficulty: str) -> Light:
         rows = float(rng.choice([0.0, rng.uniform(0.5, 4.0)]))
     return Light(
         exposure=Sum(*exposure),
-        red=SmoothNoise(rng, balance, 0.02, 0.4, slope=1.0),
-        blue=SmoothNoise(rng, balance, 0.02, 0.4, slope=1.0),
+        red=Sum(*red),
+        blue=Sum(*blue),
         screen=screen,
         screen_rgb=screen_rgb,
         lamp=lamp,

@@ -5,7 +5,7 @@ Lengths are in face widths, angles in radians, all as functions of time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List
 
 import numpy as np
@@ -118,23 +118,19 @@ def sample_motion(rng: np.random.Generator, difficulty: str, breath: Signal) -> 
         y.append(Levels(seed(), slot_s, 0.5 * size, pace))
         yaw.append(Levels(seed(), slot_s, float(rng.uniform(0.5, 3.0)) * size, pace))
         roll.append(Levels(seed(), slot_s, 0.6 * size, pace))
+    if turn > 0.0 and rng.random() < {STILL: 0.02, TYPICAL: 0.12, HARD: 0.25}[difficulty]:
+        # looking round: the head turns, stays, and turns on or back
+        size = float(rng.uniform(0.1, 0.45))
+        slot_s, pace = float(rng.uniform(1.5, 6.0)), float(rng.uniform(0.4, 1.6))
+        looks = seed()
+        yaw.append(Levels(looks, slot_s, size, pace))
+        x.append(Levels(looks, slot_s, 0.25 * size, pace))
+        pitch.append(Levels(seed(), slot_s, 0.4 * size, pace))
     if rng.random() < nod_share:
-        rate = float(rng.uniform(0.7, 3.0))
+        rate = _in_band_rate(rng)
         size = _between(rng, 0.003, 0.03 if difficulty == TYPICAL else 0.07)
         gate = Gate(seed(), float(rng.uniform(3.0, 12.0)), float(rng.uniform(0.4, 1.0)))
-        kind = rng.choice(["nod", "sway", "turn", "bounce"])
-        wave = Periodic(rng, size, rate)
-        if kind == "nod":
-            pitch.append(Product(wave, gate, 1.5))
-            y.append(Product(wave, gate, -0.7))
-        elif kind == "sway":
-            x.append(Product(wave, gate))
-            roll.append(Product(wave, gate, 0.7))
-        elif kind == "turn":
-            yaw.append(Product(wave, gate, 2.0))
-            x.append(Product(wave, gate, 0.5))
-        else:
-            y.append(Product(wave, gate))
+        _swing(rng, Product(Periodic(rng, size, rate), gate), x, y, roll, yaw, pitch)
     if rng.random() < talk_share:
         gate = Gate(seed(), float(rng.uniform(1.5, 5.0)), float(rng.uniform(0.3, 0.9)), 0.2)
         syllables = SmoothNoise(rng, float(rng.uniform(0.2, 0.5)), 1.5, 6.0, slope=0.3)
@@ -156,6 +152,52 @@ def sample_motion(rng: np.random.Generator, difficulty: str, breath: Signal) -> 
         shake_y=SmoothNoise(rng, shake, 0.3, 8.0) if shake else zero,
         turning=True,
     )
+
+
+def _in_band_rate(rng: np.random.Generator) -> float:
+    """Rate in Hz at which heads bob, sway and nod: often 40 to 60 a minute, up to 180."""
+    return float(rng.choice([rng.uniform(0.6, 1.1), rng.uniform(0.7, 3.0)], p=[0.4, 0.6]))
+
+
+def _swing(
+    rng: np.random.Generator,
+    wave: Signal,
+    x: List[Signal],
+    y: List[Signal],
+    roll: List[Signal],
+    yaw: List[Signal],
+    pitch: List[Signal],
+) -> None:
+    """Let a head follow a wave in one of the ways heads do."""
+    kind = rng.choice(["nod", "sway", "turn", "bounce"])
+    if kind == "nod":
+        pitch.append(_Scaled(wave, 1.5))
+        y.append(_Scaled(wave, -0.7))
+    elif kind == "sway":
+        x.append(wave)
+        roll.append(_Scaled(wave, 0.7))
+    elif kind == "turn":
+        yaw.append(_Scaled(wave, 2.0))
+        x.append(_Scaled(wave, 0.5))
+    else:
+        y.append(wave)
+
+
+def sample_bobbing(
+    rng: np.random.Generator, difficulty: str, breath: Signal, alive: bool
+) -> Motion:
+    """A head, or a picture of one (``alive`` False), that swings all the time at a rate that a
+    heart could have."""
+    base = sample_motion(rng, difficulty, breath) if alive else sample_photo_motion(rng, held=True)
+    wave = Periodic(rng, _between(rng, 0.002, 0.06), _in_band_rate(rng))
+    x, y, roll, yaw, pitch = [base.x], [base.y], [base.roll], [base.yaw], [base.pitch]
+    if alive:
+        _swing(rng, wave, x, y, roll, yaw, pitch)
+    else:
+        angle = float(rng.uniform(0.0, 2.0 * np.pi))
+        x.append(_Scaled(wave, float(np.cos(angle))))
+        y.append(_Scaled(wave, float(np.sin(angle))))
+    return replace(base, x=Sum(*x), y=Sum(*y), roll=Sum(*roll), yaw=Sum(*yaw), pitch=Sum(*pitch))
 
 
 def sample_photo_motion(rng: np.random.Generator, held: bool) -> Motion:

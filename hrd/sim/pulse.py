@@ -3,7 +3,8 @@
 Integral pulse frequency modulation: the instantaneous rate is the mean rate plus a Mayer wave
 (LF, about 0.1 Hz), the respiratory sinus arrhythmia (HF, at the breathing rate) and a slow
 drift; its integral is the phase, and every whole turn of the phase is one beat (Mateo & Laguna
-2000). The pulse's shape is a systolic and a dicrotic Gaussian over the phase.
+2000). Single beats may come early, with a compensatory pause, and every beat a little beside its
+time. The pulse's shape is a systolic and a dicrotic Gaussian over the phase.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ class HeartConfig:
     ``breath_amplitude``: modulation of the pulse's height by breathing (0..1);
     ``breath_baseline``: breathing's own part of the blood volume, in pulse heights.
     ``notch``: height of the dicrotic wave relative to the systolic one.
+    ``jitter``: standard deviation of a beat's own time, in beats. ``early_beats``: share of beats
+    that come 0.18 to 0.4 beats early, weakly, and are followed by a pause until the next regular
+    one. ``notch_wander``, ``height_wander``, ``width_wander``: rms of the slow changes of the
+    dicrotic wave, of the height, and of how narrow the systolic wave is, relative.
     """
 
     bpm: float = 72.0
@@ -46,6 +51,11 @@ class HeartConfig:
     notch: float = 0.3
     systole: float = 0.1
     notch_delay: float = 0.34
+    jitter: float = 0.0
+    early_beats: float = 0.0
+    notch_wander: float = 0.25
+    height_wander: float = 0.06
+    width_wander: float = 0.0
 
     def __post_init__(self) -> None:
         for bpm in [self.bpm] + [point[1] for point in self.profile]:
@@ -96,18 +106,25 @@ class Heart:
         self._drift = SmoothNoise(rng, drift_hz, 1 / 66 / period_min, 1 / 54 / period_min, terms=1)
         self._phase = rng.uniform()
         # shape and height wander slowly from beat to beat
-        self._shape_wander = SmoothNoise(rng, 0.25, 0.03, 0.5)
-        self._height_wander = SmoothNoise(rng, 0.06, 0.03, 0.6)
-        self._table_systole, self._table_notch = _tables(config)
+        self._notch_wander = SmoothNoise(rng, config.notch_wander, 0.03, 0.5)
+        self._height_wander = SmoothNoise(rng, config.height_wander, 0.03, 0.6)
+        self._width_wander = SmoothNoise(rng, config.width_wander, 0.03, 0.5)
+        self._beats = _Beats(config.jitter, config.early_beats, int(rng.integers(1 << 62)))
+        self._table_systole, self._table_notch, self._table_narrow = _tables(config)
 
     def bpm(self, times_s: np.ndarray) -> np.ndarray:
         """(N,) seconds -> (N,) instantaneous heart rate in bpm."""
         times_s = np.asarray(times_s, float)
-        return 60.0 * (self._base_hz(times_s) + self._modulation(times_s))
+        bpm = 60.0 * (self._base_hz(times_s) + self._modulation(times_s))
+        return bpm if self._beats.even else bpm * self._beats.at(self._turns(times_s))[1]
 
     def phase(self, times_s: np.ndarray) -> np.ndarray:
         """(N,) seconds -> (N,) beats since some beginning; the fraction: place in the beat."""
-        times_s = np.asarray(times_s, float)
+        turns = self._turns(np.asarray(times_s, float))
+        return turns if self._beats.even else self._beats.at(turns)[0]
+
+    def _turns(self, times_s: np.ndarray) -> np.ndarray:
+        """The phase of a heart whose every beat is on time."""
         point_s, point_hz = self._point_s, self._point_hz
         index = np.clip(np.searchsorted(point_s, times_s, side="right") - 1, 0, len(point_s) - 1)
         since_s = times_s - point_s[index]
@@ -126,16 +143,22 @@ class Heart:
         Without the breathing baseline: this is what a network should answer with.
         """
         times_s = np.asarray(times_s, float)
-        place = (self.phase(times_s) % 1.0) * _TABLE
+        phase = self.phase(times_s)
+        place = (phase % 1.0) * _TABLE
         index = place.astype(np.int64)
         weight = place - index
         after = (index + 1) % _TABLE
-        systole, notch = self._table_systole, self._table_notch
-        first = systole[index] + weight * (systole[after] - systole[index])
-        second = notch[index] + weight * (notch[after] - notch[index])
-        second = second * (1.0 + self._shape_wander(times_s))
+
+        def wave(table: np.ndarray) -> np.ndarray:
+            return table[index] + weight * (table[after] - table[index])
+
+        total = wave(self._table_systole)
+        total = total + wave(self._table_notch) * (1.0 + self._notch_wander(times_s))
+        if self.config.width_wander > 0.0:
+            total = total + wave(self._table_narrow) * self._width_wander(times_s)
         height = 1.0 + self.config.breath_amplitude * self.breath(times_s)
-        return (first + second) * height * (1.0 + self._height_wander(times_s))
+        height = height * (1.0 + self._height_wander(times_s))
+        return total * height if self._beats.even else total * height * self._beats.height(phase)
 
     def volume(self, times_s: np.ndarray) -> np.ndarray:
         """Blood volume with the breathing baseline: what skin shows."""
@@ -155,8 +178,65 @@ class Heart:
         return self._mayer(times_s) + rhythm + self._drift(times_s)
 
 
-def _tables(config: HeartConfig) -> Tuple[np.ndarray, np.ndarray]:
-    """Systolic and dicrotic wave over one beat; their sum has zero mean and unit height."""
+class _Beats:
+    """Where single beats fall beside their time, told by their number alone.
+
+    Beat k of an even heart begins at phase k; here it begins at ``k + d(k)``, and the phase runs
+    evenly from one beginning to the next.
+    """
+
+    def __init__(self, jitter: float, early_share: float, seed: int) -> None:
+        self.even = jitter == 0.0 and early_share == 0.0
+        self._jitter = jitter
+        self._early_share = early_share
+        self._seed = np.uint64(seed)
+
+    def at(self, turns: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """(N,) even phase -> (N,) phase, and (N,) how many times as fast it runs."""
+        beat = np.floor(turns).astype(np.int64)
+        begins = [beat + k + self._shift(beat + k) for k in (-1, 0, 1, 2)]
+        later = (turns >= begins[1]).astype(np.int64) + (turns >= begins[2])
+        begin = np.choose(later, begins[:3])
+        speed = 1.0 / (np.choose(later, begins[1:]) - begin)
+        return beat - 1 + later + (turns - begin) * speed, speed
+
+    def height(self, phase: np.ndarray) -> np.ndarray:
+        """(N,) phase -> (N,) relative height: an early beat is weak, the one after it strong."""
+        place = phase - 0.3  # heights belong to the systolic peaks
+        beat = np.floor(place).astype(np.int64)
+        weight = place - beat
+        first, second = self._height(beat), self._height(beat + 1)
+        return first + weight * (second - first)
+
+    def _height(self, beat: np.ndarray) -> np.ndarray:
+        early, depth = self._early(beat)
+        after, _ = self._early(beat - 1)
+        return 1.0 - np.where(early, 0.2 + 0.5 * depth, 0.0) + 0.15 * after
+
+    def _early(self, beat: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """Whether a beat is an early one, and how early, 0..1."""
+        chance, depth = self._draw(beat, 0)
+        before, _ = self._draw(beat - 1, 0)
+        return (chance < self._early_share) & (before >= self._early_share), depth
+
+    def _shift(self, beat: np.ndarray) -> np.ndarray:
+        first, second = self._draw(beat, 1)
+        normal = np.sqrt(-2.0 * np.log(first + 1e-12)) * np.cos(2.0 * np.pi * second)
+        early, depth = self._early(beat)
+        return np.clip(self._jitter * normal, -0.15, 0.15) - early * (0.18 + 0.22 * depth)
+
+    def _draw(self, beat: np.ndarray, what: int) -> Tuple[np.ndarray, np.ndarray]:
+        """Two uniform numbers in 0..1 for each beat (SplitMix64, Steele et al. 2014)."""
+        z = (2 * beat + what).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + self._seed
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+        return (z >> np.uint64(32)) / 2.0**32, (z & np.uint64(0xFFFFFFFF)) / 2.0**32
+
+
+def _tables(config: HeartConfig) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Systolic and dicrotic wave over one beat, whose sum has zero mean and unit height, and what
+    must be added to the systolic one to make it narrower."""
     phase = np.arange(_TABLE) / _TABLE
 
     def wave(center: float, rise: float, fall: float) -> np.ndarray:
@@ -168,6 +248,7 @@ def _tables(config: HeartConfig) -> Tuple[np.ndarray, np.ndarray]:
 
     center = 0.25
     systole = wave(center, config.systole, 1.6 * config.systole)
+    narrow = wave(center, 0.7 * config.systole, 1.12 * config.systole) - systole
     notch = config.notch * wave(center + config.notch_delay, config.systole, 1.5 * config.systole)
     height = float(np.ptp(systole + notch))
-    return (systole - systole.mean()) / height, (notch - notch.mean()) / height
+    return tuple((table - table.mean()) / height for table in (systole, notch, narrow))

@@ -18,7 +18,8 @@ class TrainConfig:
     A run ends after ``steps`` or ``minutes``, whichever comes first, and the learning rate falls
     along a cosine towards that end. ``seed`` sets the first weights, ``data_seed`` the order and
     variation of the clips, so that runs can differ in one and share the other. ``start_from``: the
-    checkpoint of another run whose averaged weights this one begins with. ``skip_frames``: the
+    weights to begin with, of another run's checkpoint (its average), of an exported ONNX file, or
+    of the shipped ``student`` or ``teacher``. ``teacher``: likewise. ``skip_frames``: the
     first output samples that are left out of the loss, where the network has not seen enough.
     """
 

@@ -67,7 +67,9 @@ class Augmentation:
     ``slowest``/``fastest``: limits of the playing speed; speeds are drawn so that the heart rates
     come out as even as the limits allow on a logarithmic scale between ``low_bpm`` and
     ``high_bpm``. Time is never reversed: a pulse wave rises faster than it falls.
-    ``harmonics``: how much of the reference beside its fundamental is asked for (``soften``).
+    ``fade``: chance that colour stands nearly still and brightness alone moves, which is what a
+    codec at a low bit rate leaves. ``harmonics``: how much of the reference beside its
+    fundamental is asked for (``soften``).
     """
 
     slowest: float = 0.7
@@ -81,6 +83,7 @@ class Augmentation:
     shift_px: float = 2.5
     colour: float = 0.7
     colour_mix: float = 0.12
+    fade: float = 0.12
     gamma: float = 0.3
     noise: float = 0.4
     noise_levels: float = 0.6
@@ -94,6 +97,7 @@ NO_AUGMENTATION = Augmentation(
     flip=0.0,
     warp=0.0,
     colour=0.0,
+    fade=0.0,
     gamma=0.0,
     noise=0.0,
     cutout=0.0,
@@ -153,6 +157,15 @@ def soften(bvp: np.ndarray, bpm: np.ndarray, harmonics: float, fs_hz: float) -> 
     wave = fundamental + harmonics * (bvp - fundamental)
     wave -= wave.mean()
     return (wave / max(float(wave.std()), 1e-6)).astype(np.float32)
+
+
+def fade(crops: np.ndarray, rest: float) -> np.ndarray:
+    """(T, H, W, 3) crops whose colour changes over time by ``rest`` (0..1) of what it did, and
+    whose brightness changes as before."""
+    luma = crops @ np.array([0.299, 0.587, 0.114], np.float32)
+    chroma = crops - luma[..., None]
+    chroma = chroma.mean(axis=0) * np.float32(1.0 - rest) + chroma * np.float32(rest)
+    return luma[..., None] + chroma
 
 
 def _draw_speed(
@@ -216,6 +229,8 @@ def augment(clip: Clip, frames: int, how: Augmentation, rng: np.random.Generator
         mix = np.eye(3) + rng.uniform(-how.colour_mix, how.colour_mix, (3, 3))
         mix *= (rng.uniform(0.75, 1.2, 3) / mix.sum(1))[:, None]
         crops = np.maximum(crops @ mix.T.astype(np.float32), 0.0)
+    if rng.random() < how.fade:
+        crops = fade(crops, float(rng.uniform(0.0, 0.4)))
     if rng.random() < how.noise:
         level = np.float32(np.exp(rng.uniform(np.log(0.05), np.log(how.noise_levels))))
         crops = crops + level * _noise(crops.shape, rng)

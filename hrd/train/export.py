@@ -36,6 +36,7 @@ from hrd.train.models import (
     state_bytes,
     state_shapes,
 )
+from hrd.train.weights import residual_tap
 from hrd.types import CROP_PX, MODEL_FS_HZ
 
 OPSET = 11
@@ -102,14 +103,8 @@ def _folded(module: ConvLayer) -> Tuple[np.ndarray, np.ndarray]:
     taps = kernel.cpu().numpy()
     if module.layer.residual:  # "+ x" is a convolution too: one tap of weight 1
         channels = np.arange(module.shape.out_channels)
-        if isinstance(module.layer, Temporal):
-            tap, beside = divmod(module.layer.lag, module.layer.dilation)
-            if beside:
-                raise ValueError(f"the lag of {module.layer} falls between two taps")
-            taps[channels, channels, module.layer.kernel - 1 - tap, 0] += 1.0
-        else:
-            centre = module.layer.kernel // 2
-            taps[channels, channels, centre, centre] += 1.0
+        row, column = residual_tap(module)
+        taps[channels, channels, row, column] += 1.0
     return taps.astype(np.float32), bias.cpu().numpy().astype(np.float32)
 
 

@@ -12,28 +12,30 @@ the frozen test set: nothing is ever trained or tuned on them.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
 from hrd.face.crop import GROWTH
 from hrd.face.track import FaceTracker, TrackerConfig
-from hrd.sim.face import PULSE_OF_GROUP, FaceLook, Lighting, draw_face, sample_look
+from hrd.sim.background import sample_background
+from hrd.sim.face import Lighting, draw_face
 from hrd.sim.framing import BOX_SIZE, KnowingDetector, lay_out
-from hrd.sim.lens import CodecConfig, Sensor, SensorConfig, encode
+from hrd.sim.hearts import sample_heart
+from hrd.sim.lens import VIDEO_ENCODERS, Sensor, encode
 from hrd.sim.light import sample_light, sample_pulsing_light
+from hrd.sim.look import PULSE_OF_GROUP, FaceLook, sample_look
 from hrd.sim.motion import (
     DIFFICULTIES,
-    HARD,
-    STILL,
-    TYPICAL,
     Motion,
+    sample_bobbing,
     sample_motion,
     sample_photo_motion,
 )
-from hrd.sim.pulse import Heart, HeartConfig
-from hrd.sim.scene import PULSE_RGB, FaceScene, PulseLook, sample_background
+from hrd.sim.pulse import Heart
+from hrd.sim.scene import PULSE_RGB, FaceScene, PulseLook
+from hrd.train.cameras import sample_codec, sample_sensor, sample_times
 from hrd.types import MODEL_FS_HZ, Frame
 from hrd.window import SlidingWindow
 
@@ -42,8 +44,8 @@ VALIDATION_SEEDS = range(500_000, 1_000_000)
 FIRST_TRAINING_SEED = 1_000_000
 
 PULSE, STILL_FACE, PHOTO, PULSING_LIGHT = "pulse", "still-face", "photo", "pulsing-light"
-LIT_PHOTO = "photo-in-pulsing-light"
-PULSE_FREE_KINDS = (STILL_FACE, PHOTO, PULSING_LIGHT, LIT_PHOTO)
+LIT_PHOTO, BOBBING, ROCKED_PHOTO = "photo-in-pulsing-light", "bobbing-face", "rocked-photo"
+PULSE_FREE_KINDS = (STILL_FACE, PHOTO, PULSING_LIGHT, LIT_PHOTO, BOBBING, ROCKED_PHOTO)
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class Recipe:
 
     frames: int = 256
     pulse_free: float = 0.12
-    pulse_free_kinds: Tuple[float, float, float, float] = (0.45, 0.3, 0.25, 0.0)
-    """Shares of still faces, photographs, faces in pulsing light, photographs in pulsing light."""
+    pulse_free_kinds: Tuple[float, ...] = (0.3, 0.17, 0.18, 0.03, 0.25, 0.07)
+    """Shares of ``PULSE_FREE_KINDS``, in order."""
     bpm: Tuple[float, float] = (40.0, 205.0)
     green_ac: Tuple[float, float] = (0.001, 0.02)
     """Peak-to-peak over mean of the green channel on light skin where the gain is 1."""
@@ -62,9 +64,20 @@ class Recipe:
     side_px: Tuple[float, float] = (70.0, 400.0)
     difficulty: Tuple[float, float, float] = (0.35, 0.4, 0.25)
     """Shares of still, typical and hard clips."""
-    codec: Tuple[float, float, float, float] = (0.10, 0.26, 0.44, 0.20)
-    """Shares of raw, yuv420, jpeg and h264."""
-    skin_groups: Tuple[int, ...] = (1, 2, 3, 4, 5, 6)
+    codec: Dict[str, float] = field(
+        default_factory=lambda: {
+            "raw": 0.05,
+            "yuv420": 0.13,
+            "jpeg": 0.22,
+            "h264": 0.29,
+            "mpeg4": 0.23,
+            "h265": 0.04,
+            "vp8": 0.04,
+        }
+    )
+    """Shares of the codecs."""
+    skin_groups: Tuple[int, ...] = (1, 2, 3, 4, 5, 5, 6, 6)
+    """Drawn from evenly; twice the dark ones, whose pulse is weakest."""
 
     def to_json(self) -> Dict[str, Any]:
         return dataclasses.asdict(self)
@@ -100,17 +113,18 @@ def make_clip(seed: int, recipe: Optional[Recipe] = None) -> TrainingClip:
     if rng.random() < recipe.pulse_free:
         kind = str(rng.choice(PULSE_FREE_KINDS, p=recipe.pulse_free_kinds))
     look = sample_look(rng, int(rng.choice(recipe.skin_groups)))
-    heart = Heart(_sample_heart(rng, recipe), int(rng.integers(1 << 31)))
+    seconds = recipe.frames / MODEL_FS_HZ
+    heart = Heart(sample_heart(rng, recipe.bpm, seconds), int(rng.integers(1 << 31)))
     pulse = _sample_pulse(rng, recipe, look) if kind == PULSE else None
     motion = _sample_motion(rng, kind, difficulty, heart)
     pulsing = kind in (PULSING_LIGHT, LIT_PHOTO)
     light = sample_pulsing_light(rng) if pulsing else sample_light(rng, difficulty)
-    sensor = _sample_sensor(rng, difficulty)
-    codec = _sample_codec(rng, recipe)
-    fps, times_s = _sample_times(rng, recipe.frames)
+    sensor = sample_sensor(rng, difficulty)
+    codec = sample_codec(rng, recipe.codec)
+    fps, times_s = sample_times(rng, recipe.frames, codec.kind)
     low, high = recipe.side_px
-    # a camera's H.264 comes from large pictures, in which a face is many blocks wide
-    place = rng.beta(2.2, 1.7) if codec.kind == "h264" else rng.beta(1.3, 1.9)
+    # a camera's video codec comes from large pictures, in which a face is many blocks wide
+    place = rng.beta(1.8, 1.7) if codec.kind in VIDEO_ENCODERS else rng.beta(1.3, 1.9)
     side_px = low * (high / low) ** float(place)
     unit_px = side_px / (GROWTH * BOX_SIZE)
     geometry = lay_out(rng, motion, times_s, unit_px)
@@ -177,10 +191,12 @@ def make_clip(seed: int, recipe: Optional[Recipe] = None) -> TrainingClip:
             "green_ac": pulse.green_ac if pulse is not None else 0.0,
             "mean_bpm": float(bpm.mean()),
             "codec": codec.kind,
-            "quality": codec.quality if codec.kind == "jpeg" else codec.crf,
+            "quality": {"jpeg": codec.quality, "mpeg4": codec.quantiser}.get(codec.kind, codec.crf),
             "bitrate": codec.bitrate,
+            "gop": codec.gop,
             "read_noise": sensor.read_noise,
             "denoise": sensor.denoise,
+            "beautify": sensor.beautify,
             "cuts": int(cut.sum()),
         },
     )
@@ -188,30 +204,6 @@ def make_clip(seed: int, recipe: Optional[Recipe] = None) -> TrainingClip:
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
-def _sample_heart(rng: np.random.Generator, recipe: Recipe) -> HeartConfig:
-    bpm = _log_uniform(rng, *recipe.bpm)
-    profile: Tuple[Tuple[float, float], ...] = ()
-    if rng.random() < 0.05:  # a rate that jumps or runs
-        at_s = float(rng.uniform(1.0, 7.0))
-        other = float(np.clip(bpm + rng.uniform(-25.0, 25.0), *recipe.bpm))
-        profile = ((at_s, bpm), (at_s + float(rng.uniform(0.0, 6.0)), other))
-    return HeartConfig(
-        bpm=bpm,
-        profile=profile,
-        lf=_log_uniform(rng, 0.005, 0.04),
-        hf=_log_uniform(rng, 0.005, 0.05),
-        lf_hz=float(rng.uniform(0.08, 0.12)),
-        drift_bpm_per_min=float(rng.uniform(0.0, 10.0)),
-        breath_hz=float(rng.uniform(0.15, 0.45)),
-        breath_amplitude=float(rng.uniform(0.0, 0.25)),
-        breath_baseline=float(rng.uniform(0.0, 0.5)),
-        notch=float(rng.uniform(0.0, 0.55)),
-        # the faster the heart, the more of its beat the upstroke takes
-        systole=float(rng.uniform(0.07, 0.13) * np.clip(np.sqrt(bpm / 70.0), 0.8, 1.5)),
-        notch_delay=float(rng.uniform(0.26, 0.42)),
-    )
 
 
 def _sample_pulse(rng: np.random.Generator, recipe: Recipe, look: FaceLook) -> PulseLook:
@@ -229,6 +221,8 @@ def _sample_pulse(rng: np.random.Generator, recipe: Recipe, look: FaceLook) -> P
 def _sample_motion(rng: np.random.Generator, kind: str, difficulty: str, heart: Heart) -> Motion:
     if kind in (PHOTO, LIT_PHOTO):
         return sample_photo_motion(rng, held=bool(rng.random() < 0.6))
+    if kind in (BOBBING, ROCKED_PHOTO):
+        return sample_bobbing(rng, difficulty, heart.breath, alive=kind == BOBBING)
     return sample_motion(rng, difficulty, heart.breath)
 
 
@@ -239,61 +233,3 @@ def _sample_lighting(rng: np.random.Generator) -> Lighting:
         ambient=float(rng.uniform(0.3, 0.85)),
         hardness=float(rng.uniform(0.4, 0.9)),
     )
-
-
-def _sample_sensor(rng: np.random.Generator, difficulty: str) -> SensorConfig:
-    noisy = {STILL: 0.8, TYPICAL: 1.0, HARD: 1.3}[difficulty]
-    denoise = 0.0
-    if rng.random() < 0.25:
-        denoise = float(rng.uniform(0.2, 0.75))
-    return SensorConfig(
-        read_noise=noisy * _log_uniform(rng, 0.4, 4.0),
-        shot_noise=noisy * _log_uniform(rng, 0.003, 0.08),
-        grain=str(rng.choice(["white", "fine", "blotchy"], p=[0.25, 0.45, 0.3])),
-        blur_px=float(rng.choice([0.0, rng.uniform(0.5, 1.8)])),
-        sharpen=float(rng.choice([0.0, rng.uniform(0.2, 1.0)], p=[0.7, 0.3])),
-        denoise=denoise,
-    )
-
-
-def _sample_codec(rng: np.random.Generator, recipe: Recipe) -> CodecConfig:
-    kind = str(rng.choice(["raw", "yuv420", "jpeg", "h264"], p=recipe.codec))
-    if kind == "jpeg":
-        return CodecConfig(
-            kind, quality=int(rng.integers(50, 96)), subsample=bool(rng.random() < 0.7)
-        )
-    if kind != "h264":
-        return CodecConfig(kind)
-    phone = rng.random() < 0.2
-    return CodecConfig(
-        kind,
-        crf=12 + int(21 * rng.beta(1.2, 2.0)),
-        preset=str(rng.choice(["ultrafast", "superfast", "veryfast"], p=[0.25, 0.3, 0.45])),
-        tune=str(rng.choice(["", "zerolatency"])),
-        gop=int(rng.choice([15, 30, 60, 250])),
-        bframes=int(rng.choice([0, 0, 2])),
-        # bits per pixel: 0.05 to 0.3 are 0.5 to 2.8 Mbit/s at 640x480 and 30 fps
-        bitrate=_log_uniform(rng, 0.05, 0.3) if phone else 0.0,
-    )
-
-
-def _sample_times(rng: np.random.Generator, frames: int) -> Tuple[float, np.ndarray]:
-    """Frame rate and times of capture, seconds from about zero, enough to fill the grid."""
-    fps = float(
-        rng.choice(
-            [30.0, 25.0, rng.uniform(15.0, 29.0), rng.uniform(28.0, 31.0), 60.0],
-            p=[0.55, 0.12, 0.18, 0.12, 0.03],
-        )
-    )
-    needed_s = (frames - 1) / MODEL_FS_HZ
-    count = int(needed_s * fps * 1.25) + 12
-    steps = np.full(count, 1.0 / fps)
-    style = rng.choice(["steady", "jitter", "drops", "wild"], p=[0.45, 0.3, 0.15, 0.1])
-    if style in ("jitter", "wild"):
-        steps *= np.clip(1.0 + rng.normal(0.0, rng.uniform(0.01, 0.15), count), 0.4, 1.6)
-    if style in ("drops", "wild"):
-        dropped = rng.random(count) < rng.uniform(0.005, 0.06)
-        steps += dropped * rng.integers(1, 3, count) / fps
-    times_s = np.cumsum(steps) - steps[0]
-    last = int(np.searchsorted(times_s, needed_s + 1e-6))
-    return fps, times_s[: min(last + 2, count)]

@@ -12,15 +12,17 @@ import torch
 from tqdm import tqdm
 
 from hrd.train.allocator import keep_freed_memory
-from hrd.train.checkpoint import load_network
 from hrd.train.config import TrainConfig
 from hrd.train.data import BatchStream, ClipStore, loader
 from hrd.train.evaluate import Scores
 from hrd.train.models import NetSpec, PulseNet
-from hrd.train.place import find_place
+from hrd.train.rank import find_rank
 from hrd.train.run import Run
+from hrd.train.weights import open_network
 
 logger = logging.getLogger(__name__)
+
+_SETTLE_BATCHES = 12  # of clips, for the batch norms of a network read from ONNX
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,17 @@ def train_together(
 
     _check_comparable(configs)
     first = configs[0]
-    place = find_place(first.device)
-    if place.device.type == "cpu":
+    rank = find_rank(first.device)
+    if rank.device.type == "cpu":
         torch.set_num_threads(first.threads)
         keep_freed_memory()
     teachers: Dict[str, PulseNet] = {}
     for path in {config.teacher for config in configs if config.teacher}:
-        teacher, _ = load_network(Path(path))
-        teacher.to(place.device, memory_format=torch.channels_last)
+        teacher = open_network(path)
+        teacher.to(rank.device, memory_format=torch.channels_last)
         teachers[path] = teacher.requires_grad_(False)
     runs = [
-        Run(config, place, spec, teachers[config.teacher].spec if config.teacher else None)
+        Run(config, rank, spec, teachers[config.teacher].spec if config.teacher else None)
         for config in configs
     ]
     if resume:
@@ -93,30 +95,32 @@ def train_together(
         first.lengths_frames,
         first.augmentation,
         first.data_seed,
-        place.rank,
-        place.ranks,
+        rank.index,
+        rank.ranks,
         first.bf16,
     )
-    if place.first:
-        logger.info("%s, %d clips, %s", runs[0].describe(), len(store), place.device)
+    for run in runs:
+        run.begin(stream[k].to(rank.device).frames for k in range(_SETTLE_BATCHES))
+    if rank.first:
+        logger.info("%s, %d clips, %s", runs[0].describe(), len(store), rank.device)
     started = time.monotonic() - runs[0].spent_s
     bar = tqdm(
         total=first.steps,
         initial=step,
-        disable=not place.first,
+        disable=not rank.first,
         unit="step",
         desc=first.network,
         mininterval=2.0,
     )
     for batch in loader(stream, step, first.steps, first.workers):
-        batch = batch.to(place.device)
+        batch = batch.to(rank.device)
         progress = step / first.steps
         if first.minutes > 0:
             progress = max(progress, runs[0].spent_s / 60.0 / first.minutes)
         told = {}
         for path, teacher in teachers.items():
             with torch.no_grad(), torch.autocast(
-                place.device.type, dtype=torch.bfloat16, enabled=first.bf16
+                rank.device.type, dtype=torch.bfloat16, enabled=first.bf16
             ):
                 signal, _, taps = teacher(batch.frames, want_taps=True)
             listener = next(run for run in runs if run.config.teacher == path)
@@ -131,22 +135,22 @@ def train_together(
             run.spent_s = spent_s
         bar.update(1)
         done = step >= first.steps or (
-            first.minutes > 0 and spent_s >= first.minutes * 60.0 and place.ranks == 1
+            first.minutes > 0 and spent_s >= first.minutes * 60.0 and rank.ranks == 1
         )
         ready = [run for run in runs if run.step == step]
         if step % first.log_every == 0 or done:
             rows = [run.log() for run in ready]
             bar.set_postfix({k: f"{rows[0][k]:.3f}" for k in ("loss", "pearson")})
-            if on_log is not None and place.first and runs[0] in ready:
+            if on_log is not None and rank.first and runs[0] in ready:
                 on_log(rows[0])
-        if place.first and validation is not None and (step % first.validate_every == 0 or done):
+        if rank.first and validation is not None and (step % first.validate_every == 0 or done):
             for run in ready:
                 scores = run.validate(validation)
                 bar.write(f"step {step}: {run.name}: validation {scores.as_dict()}")
-        if place.first and (step % first.save_every == 0 or done):
+        if rank.first and (step % first.save_every == 0 or done):
             for run in ready:
                 run.save(len(store))
-        if place.first and (step % first.validate_every == 0 or done):
+        if rank.first and (step % first.validate_every == 0 or done):
             for run in ready:
                 draw_curves(
                     run.history, run.out / "curves.png", title=f"{first.network}: {run.name}"

@@ -6,7 +6,7 @@ import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,6 @@ from hrd.errors import HrdError
 from hrd.train.checkpoint import (
     FORMAT,
     load_checkpoint,
-    load_network,
     save_atomically,
     spec_to_dict,
 )
@@ -26,7 +25,8 @@ from hrd.train.distill import FeatureLoss, Knowledge, signal_loss, teacher_gate
 from hrd.train.evaluate import Scores, score
 from hrd.train.losses import pulse_loss
 from hrd.train.models import SPECS, NetSpec, PulseNet, count_params
-from hrd.train.place import Place
+from hrd.train.rank import Rank
+from hrd.train.weights import is_exported, open_network, settle
 from hrd.types import MODEL_FS_HZ
 
 logger = logging.getLogger(__name__)
@@ -99,13 +99,13 @@ class Run:
     def __init__(
         self,
         config: TrainConfig,
-        place: Place,
+        rank: Rank,
         spec: Optional[NetSpec] = None,
         teacher: Optional[NetSpec] = None,
     ) -> None:
         torch.manual_seed(config.seed)
         self.config = config
-        self.place = place
+        self.rank = rank
         self.spec = spec or SPECS[config.network]
         if config.skip_frames < self.spec.delay_frames:
             raise ValueError(f"skip_frames must be at least the delay, {self.spec.delay_frames}")
@@ -113,13 +113,13 @@ class Run:
         self.path = self.out / "last.pt"
         self.net = PulseNet(self.spec)
         if config.start_from:
-            other, _ = load_network(Path(config.start_from))
+            other = open_network(config.start_from)
             if other.spec != self.spec:
                 raise HrdError(f"{config.start_from} holds another network than {self.spec.name}")
             self.net.load_state_dict(other.state_dict())
         features = FeatureLoss(self.spec, teacher) if teacher is not None else None
         self.trainee = Trainee(config, self.net, features).to(
-            place.device, memory_format=torch.channels_last
+            rank.device, memory_format=torch.channels_last
         )
         self.average = Average(self.net, config.average)
         self.optimiser = torch.optim.AdamW(
@@ -136,7 +136,7 @@ class Run:
             lr=config.learning_rate,
         )
         self.runner: nn.Module = self.trainee
-        if place.ranks > 1:
+        if rank.ranks > 1:
             self.runner = DistributedDataParallel(self.trainee)
         self.step = 0
         self.spent_s = 0.0
@@ -150,6 +150,13 @@ class Run:
     def name(self) -> str:
         return self.out.name
 
+    def begin(self, frames: Iterable[Tensor]) -> None:
+        """Make a network that was read from ONNX ready to be trained, on batches of frames like
+        those it will see. Does nothing for other networks, or after the first step."""
+        if self.step == 0 and is_exported(self.config.start_from):
+            settle(self.net, frames)
+            self.average = Average(self.net, self.config.average)
+
     def restore(self) -> None:
         """Go on from the run's own checkpoint, if there is one."""
         if not self.path.exists():
@@ -157,7 +164,7 @@ class Run:
         content = load_checkpoint(self.path)
         self.trainee.load_state_dict(content["trainee"])
         self.optimiser.load_state_dict(content["optimiser"])
-        self.average.state = {k: v.to(self.place.device) for k, v in content["average"].items()}
+        self.average.state = {k: v.to(self.rank.device) for k, v in content["average"].items()}
         self.average.updates = content["updates"]
         self.step, self.spent_s = content["step"], content["seconds"]
         self.history = content["history"]
@@ -198,7 +205,7 @@ class Run:
 
     def validate(self, store: ClipStore) -> Scores:
         """Score the averaged network."""
-        probe = PulseNet(self.spec).to(self.place.device, memory_format=torch.channels_last)
+        probe = PulseNet(self.spec).to(self.rank.device, memory_format=torch.channels_last)
         probe.load_state_dict(self.average.state)
         self.scores = score(probe, store)
         values = self.scores.as_dict()

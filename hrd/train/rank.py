@@ -14,26 +14,26 @@ _PATIENCE = datetime.timedelta(hours=24)  # the first process may have to draw a
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """This process among those of the run (PyTorch's launcher sets RANK and WORLD_SIZE)."""
 
-    rank: int
+    index: int
     ranks: int
     device: torch.device
 
     @property
     def first(self) -> bool:
-        return self.rank == 0
+        return self.index == 0
 
 
-def find_place(device: str) -> Place:
-    """Where this process stands; joins the others of its launch.
+def find_rank(device: str) -> Rank:
+    """This process's rank; joins the others of its launch.
 
     Raises ``HrdError`` if CUDA is asked for and is not there.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise HrdError("no CUDA device is here; train with --device cpu instead")
-    rank, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    index, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if device == "cuda":
         local = int(os.environ.get("LOCAL_RANK", "0"))
         torch.cuda.set_device(local)
@@ -44,10 +44,10 @@ def find_place(device: str) -> Place:
         torch.distributed.init_process_group(
             "nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE
         )
-    return Place(rank, ranks, chosen)
+    return Rank(index, ranks, chosen)
 
 
 def meet(device: str) -> None:
     """Wait until every process of a ``torchrun`` launch has come here."""
-    if find_place(device).ranks > 1:
+    if find_rank(device).ranks > 1:
         torch.distributed.barrier()
