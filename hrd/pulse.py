@@ -24,6 +24,7 @@ from hrd.reference import ReferenceExtractor
 from hrd.stopwatch import Timed, untimed
 from hrd.types import (
     MODEL_FS_HZ,
+    TRUTH_S,
     FaceView,
     NoFace,
     PulseChunk,
@@ -253,7 +254,7 @@ class PulseStage:
         if estimate is None:
             return self._judge_unread(time_s)
         if not self._gate.allows(estimate.bpm, estimate.confidence, time_s):
-            if estimate.window_s < self._config.estimator.max_window_s - self._hop_s:
+            if estimate.window_s < min(TRUTH_S, self._config.estimator.max_window_s) - self._hop_s:
                 return self._refuse(time_s, State.WARMING_UP, Reason.FILLING_WINDOW, snr)
             return self._refuse(time_s, State.UNSURE, Reason.WEAK_SIGNAL, snr)
         return Reading(

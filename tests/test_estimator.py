@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hrd.errors import HrdError
+from hrd.estimate.baseband import baseband, mean_rate_bpm
 from hrd.estimate.chirp import fit_chirp
 from hrd.estimate.confidence import Calibration, from_json, load_calibration, to_json
 from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator
@@ -321,7 +322,6 @@ def test_a_running_rate_is_found() -> None:
     assert chirp.middle_bpm == pytest.approx(74.0, abs=0.3)
     assert chirp.slope_bpm_per_s == pytest.approx(0.5, abs=0.1)
     assert chirp.share > 0.7
-    assert 1.2 < chirp.run_bpm(5.0) < 2.5
 
 
 @pytest.mark.parametrize("bpm", [45.0, 72.3, 120.1, 199.9])
@@ -329,12 +329,37 @@ def test_a_steady_rate_has_no_slope(bpm: float) -> None:
     chirp = fit_chirp(beat(np.full(360, bpm)), FS, bpm + 1.3, 3.0)
     assert chirp.middle_bpm == pytest.approx(bpm, abs=0.2)
     assert abs(chirp.slope_bpm_per_s) < 0.05
-    assert abs(chirp.run_bpm(5.0)) < 0.01
 
 
-def test_a_resting_heart_wavers_and_is_not_followed() -> None:
-    bpm = 71.0 + 0.1 * np.arange(360) / FS
-    assert abs(fit_chirp(beat(bpm), FS, 71.6, 3.0).run_bpm(5.0)) < 0.1
+@pytest.mark.parametrize("bpm", [45.0, 72.3, 120.1, 199.9])
+@pytest.mark.parametrize("off_bpm", [-6.0, 0.0, 4.0])
+def test_phase_counts_the_beats_whatever_rate_it_began_with(bpm: float, off_bpm: float) -> None:
+    band = baseband(beat(np.full(360, bpm)), FS, bpm + off_bpm)
+    assert len(band.value) == len(band.time_s) == 60
+    assert mean_rate_bpm(band.newest(7.0), bpm + off_bpm) == pytest.approx(bpm, abs=0.3)
+
+
+def test_phase_counts_beats_that_waver() -> None:
+    """The mean rate of the beats, which is not where most of the power is."""
+    bpm = 80.0 + 8.0 * np.sin(2.0 * np.pi * 0.12 * np.arange(360) / FS)
+    band = baseband(beat(bpm), FS, 80.0).newest(7.0)
+    assert mean_rate_bpm(band, 80.0) == pytest.approx(bpm[-210:].mean(), abs=1.0)
+
+
+def test_silence_has_no_phase() -> None:
+    assert mean_rate_bpm(baseband(np.zeros(360, np.float32), FS, 80.0), 80.0) == 80.0
+    assert mean_rate_bpm(baseband(beat(np.full(6, 80.0)), FS, 70.0), 70.0) == 70.0
+
+
+def test_a_rate_that_runs_is_followed() -> None:
+    """15 bpm within 10 s, as hearts do after effort or a fright."""
+    bpm = np.interp(np.arange(1200) / FS, [0.0, 15.0, 25.0, 40.0], [70.0, 70.0, 85.0, 85.0])
+    estimates = feed(HeartRateEstimator(CALIBRATION), beat(bpm) + 0.3 * noise(1200))
+    for k in range(10, 40):
+        estimate = estimates[k]
+        assert estimate is not None
+        end = 30 * (k + 1)
+        assert estimate.bpm == pytest.approx(bpm[end - 210 : end].mean(), abs=3.0)
 
 
 def test_noise_and_silence_have_no_slope_to_speak_of() -> None:
@@ -342,7 +367,7 @@ def test_noise_and_silence_have_no_slope_to_speak_of() -> None:
         chirp = fit_chirp(noise(360, seed), FS, 80.0, 3.0)
         assert abs(chirp.slope_bpm_per_s) < 0.7
         assert abs(chirp.middle_bpm - 80.0) <= 7.0
-    assert fit_chirp(np.zeros(360, np.float32), FS, 80.0, 3.0).run_bpm(5.0) == 0.0
+    assert fit_chirp(np.zeros(360, np.float32), FS, 80.0, 3.0).share == 0.0
 
 
 def test_readings_have_no_steps() -> None:

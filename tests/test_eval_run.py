@@ -94,9 +94,7 @@ def test_readings_are_those_of_the_live_pipeline() -> None:
             assert row.confidence is not None
             assert row.confidence >= config.pulse.min_confidence
     reference = ReferenceRate(recording.reference, "bvp")
-    kept = published(
-        live_rows("", recording, done, reference, ["P"], 12.0), config.pulse.min_confidence
-    )
+    kept = published(live_rows("", recording, done, reference, ["P"]), config.pulse.min_confidence)
     assert [r.time_s for r in kept] == [r.time_s for r in said if r.state is State.TRACKING]
     assert tracked >= 4
 
@@ -371,13 +369,15 @@ def test_pictures_that_end_early_are_noted() -> None:
     assert result.note == "a: its pictures end 7 s before its reference"
 
 
-def test_live_rows_compare_with_the_seconds_that_were_read() -> None:
+def test_live_rows_compare_with_the_last_eight_seconds() -> None:
     times_s = np.arange(0.0, 30.0, 1.0)
     rate = np.where(times_s < 15.0, 60.0, 90.0)
     recording = Recording("a", "a", Reference(bpm=rate, bpm_time_s=times_s))
     readings = [Reading(t, State.TRACKING, bpm=90.0, confidence=0.9) for t in (10.0, 21.0, 28.0)]
     done = Pass({"P": Output([], readings)}, 0.0, 30.0, 900, 1.0)
-    rows = live_rows("", recording, done, ReferenceRate(recording.reference, "rate"), ["P"], 12.0)
+    rows = live_rows("", recording, done, ReferenceRate(recording.reference, "rate"), ["P"])
     assert rows[0].reference_bpm == 60.0
-    assert rows[1].reference_bpm == pytest.approx(60.0 + 30.0 * 7 / 13)
+    assert rows[1].reference_bpm == pytest.approx(
+        60.0 + 30.0 * 7 / 9
+    )  # of the last 8 s, both ends in
     assert rows[2].reference_bpm == 90.0

@@ -20,7 +20,6 @@ _OFFSETS_BPM = np.arange(-REACH_BPM, REACH_BPM + 0.01, 0.25)
 _SLOPES_BPM_PER_S = np.arange(-1.0, 1.01, 0.125)
 _SLOPE_SD_BPM_PER_S = 0.35
 _SLOPE_PRIOR = -0.5 * (_SLOPES_BPM_PER_S / _SLOPE_SD_BPM_PER_S) ** 2
-_WAVER_BPM_PER_S = 0.35
 _BLOCK = 6  # samples averaged after mixing to zero frequency: 5 Hz hold the +-7 bpm easily
 
 
@@ -32,12 +31,6 @@ class Chirp:
     middle_bpm: float
     slope_bpm_per_s: float
     share: float
-
-    def run_bpm(self, seconds: float) -> float:
-        """How far the rate runs in that time, as far as it is a run: a heart at rest wavers by a
-        tenth of a bpm per second all the time, and to follow that is to add noise."""
-        slope = self.slope_bpm_per_s
-        return seconds * slope * slope**2 / (slope**2 + _WAVER_BPM_PER_S**2)
 
 
 def fit_chirp(signal: np.ndarray, fs_hz: float, bpm: float, independent_per_s: float) -> Chirp:

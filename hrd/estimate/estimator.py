@@ -7,6 +7,7 @@ from typing import List, Optional
 
 import numpy as np
 
+from hrd.estimate.baseband import baseband, mean_rate_bpm
 from hrd.estimate.change import ChangeConfig, ChangeDetector
 from hrd.estimate.chirp import Chirp, fit_chirp
 from hrd.estimate.confidence import Calibration
@@ -19,7 +20,10 @@ from hrd.types import PulseChunk, ReferenceSignals
 
 __all__ = ["Estimate", "EstimatorConfig", "HeartRateEstimator"]
 
-_SETTLE_S = 1.0  # the end of a chirp is the least certain place of it
+BEATS_S = 7.0
+"""Length of signal whose beats are counted: the signal lags the newest frame by a second or more,
+and what is wanted is the mean rate of the last ``hrd.types.TRUTH_S`` before that frame."""
+
 _STEADY_READINGS = 5
 _NEWEST_POINTS = 2048  # of the transform of the newest seconds, which are few
 
@@ -100,7 +104,8 @@ class HeartRateEstimator:
         step_s = 1.0 if self._estimated_s is None else max(0.0, self._end_s - self._estimated_s)
         self._estimated_s = self._end_s
         point = self._filter.update(spectrum, step_s)
-        # the filter says which peak, the window's own spectrum where it is, the chirp where it goes
+        # the filter says which peak, the window's own spectrum where it is, and the phase of what
+        # beats there how many beats the newest seconds hold
         peak_bpm = 0.5 * (point.bpm + peak_near_bpm(spectrum, point.bpm))
         chirp = fit_chirp(
             self._bvp,
@@ -108,7 +113,8 @@ class HeartRateEstimator:
             peak_bpm,
             self._filter_config.independent_per_s,
         )
-        bpm = peak_bpm + chirp.run_bpm(0.5 * self.window_s - _SETTLE_S)
+        band = baseband(self._bvp, self._fs_hz, peak_bpm).newest(BEATS_S)
+        bpm = mean_rate_bpm(band, peak_bpm)
         snr = snr_db(spectrum, peak_bpm / 60.0)
         features = self._features(peak_bpm, point.posterior, snr, chirp)
         self._said_bpm = [*self._said_bpm, peak_bpm][-_STEADY_READINGS:]

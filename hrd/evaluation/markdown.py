@@ -221,8 +221,8 @@ def _live_table(live: Dict[str, Any], report: Dict[str, Any]) -> str:
         "first reading, s (median / 95 %)",
     ]
     said = (
-        "The daemon's own pipeline second by second, against the reference over the "
-        f"{report['longest_window_s']:g} s (its longest window) up to the reading."
+        "The daemon's own pipeline second by second, against the mean rate of the beats in the "
+        f"{report['truth_s']:g} s before the reading."
     )
     threshold = f"{report['min_confidence']:g}"
     text = f"### Live readings, confidence >= {threshold}\n\n{said}\n\n{_table(head, rows)}"

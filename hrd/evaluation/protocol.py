@@ -8,7 +8,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 from hrd.estimate.spectrum import peak_hz, snr_db
 from hrd.evaluation.recording import RATE, Recording, ReferenceRate, mean_spectrum
 from hrd.evaluation.replay import Output, Pass
-from hrd.types import MODEL_FS_HZ
+from hrd.types import MODEL_FS_HZ, TRUTH_S
 
 WHOLE = 0.0
 WINDOWS_S = (WHOLE, 10.0, 30.0)
@@ -112,12 +112,9 @@ def live_rows(
     passed: Pass,
     reference: ReferenceRate,
     methods: List[str],
-    longest_s: float,
 ) -> List[LiveRow]:
-    """The live pipeline's readings, each against the rate in the seconds that it was read from.
-
-    Those are the newest ``longest_s`` (the estimator's longest window), less at the start.
-    """
+    """The live pipeline's readings, each against the truth: the mean rate of the beats in the
+    TRUTH_S before its time, fewer at the start."""
     rows: List[LiveRow] = []
     known: Dict[Tuple[float, float], Optional[float]] = {}
 
@@ -125,12 +122,12 @@ def live_rows(
         if not recording.reference.has_pulse:
             return None
         if (start_s, end_s) not in known:
-            known[start_s, end_s] = reference.bpm(start_s, end_s)
+            known[start_s, end_s] = reference.beats_bpm(start_s, end_s)
         return known[start_s, end_s]
 
     for method in methods:
         for reading in passed.outputs[method].readings:
-            start_s = max(passed.start_s, reading.time_s - longest_s)
+            start_s = max(passed.start_s, reading.time_s - TRUTH_S)
             end_s = max(reading.time_s, start_s + _SHORTEST_S)
             # two seconds of a wave hold too few beats to read a rate from
             now = reading.bpm is not None and reference.chosen == RATE

@@ -11,6 +11,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from hrd.errors import HrdError
 from hrd.estimate.spectrum import Spectrum, peak_hz, welch_spectrum
+from hrd.evaluation.beats import beat_times, mean_rate_bpm
 from hrd.types import MODEL_FS_HZ, FaceView, Frame
 
 BVP, RATE = "bvp", "rate"
@@ -95,6 +96,7 @@ class ReferenceRate:
             self.chosen = BVP
         self._start_s = 0.0
         self._wave = np.zeros(0)
+        self._beats_s: Optional[np.ndarray] = None
         if reference.bvp is not None and self.chosen == BVP:
             assert reference.bvp_time_s is not None
             self._start_s, self._wave = regular(reference.bvp_time_s, reference.bvp)
@@ -116,6 +118,17 @@ class ReferenceRate:
             return None
         spectrum = mean_spectrum([part])
         return 60.0 * peak_hz(spectrum) if spectrum is not None else None
+
+    def beats_bpm(self, start_s: float, end_s: float) -> Optional[float]:
+        """Mean rate of the beats between two times, by the wave's own peaks or the given rate.
+
+        What readings are held against (``hrd.types.TRUTH_S``); None where it is not known.
+        """
+        if self.chosen == RATE:
+            return self._mean_rate(start_s, end_s)
+        if self._beats_s is None:
+            self._beats_s = beat_times(self._wave, MODEL_FS_HZ, self._start_s)
+        return mean_rate_bpm(self._beats_s, start_s, end_s)
 
     def _mean_rate(self, start_s: float, end_s: float) -> Optional[float]:
         times_s, bpm = self._reference.bpm_time_s, self._reference.bpm

@@ -99,7 +99,6 @@ class Evaluator:
             passed,
             reference,
             live_methods,
-            self._job.pipeline.pulse.estimator.max_window_s,
         )
         problem, note = None, None
         if recording.reference.has_pulse and not windows:

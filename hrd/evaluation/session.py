@@ -18,6 +18,7 @@ from hrd.evaluation.report import FORMAT, clean
 from hrd.evaluation.runner import Job, RecordingResult, run_all
 from hrd.evaluation.summary import summarise
 from hrd.pipeline import PipelineConfig
+from hrd.types import TRUTH_S
 
 SIMULATED, TESTSET, PAINTED = "simulated", "testset", "painted"
 
@@ -171,7 +172,7 @@ def evaluate(
         "notes": list(notes) + [result.note for result in results if result.note is not None],
         "references": sorted({result.reference for result in results if result.reference}),
         "min_confidence": pipeline.pulse.min_confidence,
-        "longest_window_s": pipeline.pulse.estimator.max_window_s,
+        "truth_s": TRUTH_S,
         "bootstrap_rounds": rounds,
         "methods": methods,
         "sections": summarise(
