@@ -242,8 +242,9 @@ def test_a_near_face_is_asked_for_at_half_the_size_and_a_far_one_whole() -> None
         return tracker.demand.reduced
 
     assert asked(box(200, 100, 300)) == 4
-    assert asked(box(200, 100, 160)) == 2
-    assert asked(box(200, 100, 130)) == 1
+    assert asked(box(200, 100, 160)) == 4
+    assert asked(box(200, 100, 130)) == 2
+    assert asked(box(200, 100, 70)) == 1
 
 
 def test_a_picture_of_another_size_is_a_cut() -> None:

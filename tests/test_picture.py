@@ -135,21 +135,27 @@ def test_a_damaged_jpeg_is_no_picture(picture: np.ndarray) -> None:
 
 
 @needs_simplejpeg
-def test_half_a_picture_leaves_the_crop_hardly_noisier() -> None:
-    """What the tracker relies on: cells of 2.5 small pixels across keep their noise."""
+@pytest.mark.parametrize(("reduced", "side"), [(2, 101), (4, 202)])
+def test_a_smaller_picture_leaves_the_crop_no_noisier(reduced: int, side: int) -> None:
+    """What the tracker relies on: cells of 1.4 small pixels across keep noise and picture."""
     rng = np.random.default_rng(0)
     flat = np.full((480, 640, 3), 120.0)
-    square = CropSquare(200, 100, 180)
-    noise = {}
-    for reduced in (1, 2):
-        layout = Layout(Packing.RGB, 640, 480, reduced)
-        crops = []
+    flat += 40 * np.sin(np.arange(640) / side * 12)[None, :, None]  # 3 cells of the crop a radian
+    square = CropSquare(200, 100, side)
+    crops = {}
+    for size in (1, reduced):
+        layout = Layout(Packing.RGB, 640, 480, size)
+        rng = np.random.default_rng(0)
+        seen = []
         for _ in range(24):
             noisy = np.clip(flat + rng.normal(0, 4, flat.shape), 0, 255).astype(np.uint8)
             data = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
-            crops.append(extract(Frame(decode_jpeg(data, reduced, new)[0], 0, 0, layout), square))
-        noise[reduced] = float(np.stack(crops)[..., 1].std(axis=0).mean())
-    assert noise[2] == pytest.approx(noise[1], rel=0.1)
+            seen.append(extract(Frame(decode_jpeg(data, size, new)[0], 0, 0, layout), square))
+        crops[size] = np.stack(seen)[..., 1]
+    noise = {size: float(crop.std(axis=0).mean()) for size, crop in crops.items()}
+    assert noise[reduced] < 1.1 * noise[1]
+    difference = crops[reduced].mean(axis=0) - crops[1].mean(axis=0)
+    assert np.abs(difference).max() < 2.0  # of 80 from dark to bright
 
 
 def packets(picture: np.ndarray, count: int) -> Any:
