@@ -22,7 +22,7 @@ from hrd.engine.base import EngineError
 from hrd.engine.select import Selection, open_engine
 from hrd.errors import HrdError
 from hrd.face.detect import FaceDetector, open_detector
-from hrd.memory import rss_mb, settle
+from hrd.memory import rss_mb, settle, trim
 from hrd.pipeline import Pipeline
 from hrd.service import sources
 from hrd.service.camera import Camera
@@ -44,6 +44,7 @@ from hrd.types import PulseChunk, Reading, Reason, State
 
 logger = logging.getLogger(__name__)
 
+_TRIM_EVERY_S = 15.0  # what a detection or a sweep has needed is not kept for good
 _POLL_S = 0.2  # how long the pipeline waits for a frame before it looks at the flags
 _SILENCE_S = 2.0  # no frame for longer than this: no camera
 _STATEMENT_S = 1.0  # how often "no camera" is said again
@@ -123,6 +124,7 @@ class Daemon:
         self.server.start()
         self._notifier.ready(self._line())
         settle()
+        trimmed_s = time.monotonic()
         while not self._stop.is_set():
             if self._server_error is not None:
                 raise HrdError(f"the socket server has failed: {self._server_error}")
@@ -131,6 +133,9 @@ class Daemon:
                 self.reload(new)
             if not self._step():
                 return
+            if time.monotonic() - trimmed_s > _TRIM_EVERY_S:
+                trimmed_s = time.monotonic()
+                trim()
             self._tell_systemd()
 
     def _step(self) -> bool:
