@@ -87,7 +87,7 @@ def test_the_daemon_runs_without_streams(output: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])
 @pytest.mark.parametrize("utf8", ["0", "1"])
-def test_a_name_of_any_bytes_is_printed_as_it_came(tmp_path: Path, locale: str, utf8: str) -> None:
+def test_a_name_of_any_bytes_is_printed_legibly(tmp_path: Path, locale: str, utf8: str) -> None:
     env = {"LC_ALL": locale, "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": utf8}
     name = b"h\xe9.mp4"
     Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_bytes(b"no film")
@@ -95,7 +95,7 @@ def test_a_name_of_any_bytes_is_printed_as_it_came(tmp_path: Path, locale: str, 
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith(b"hrd: ")]
     assert len(lines) == 1
-    assert name in lines[0]
+    assert b"h\\xe9.mp4" in lines[0]
     assert b"Traceback" not in done.stderr
 
 
@@ -176,25 +176,15 @@ def without_libgl(tmp_path: Path) -> Dict[str, str]:
     return {"PYTHONPATH": path}
 
 
-def test_without_libgl_every_command_names_the_package(without_libgl: Dict[str, str]) -> None:
-    for command in ("measure x.mp4", "run --source sim:", "simulate /tmp/none"):
-        done = hrd(f"hrd {command}", env=without_libgl)
-        assert done.returncode == 1
-        assert done.stderr == (
-            b"hrd: the system library libGL.so.1 is missing: sudo apt-get install libgl1\n"
-        )
-
-
-def test_without_libgl_help_config_and_doctor_work(without_libgl: Dict[str, str]) -> None:
-    for command in ("--help", "run --help", "config"):
+def test_no_command_needs_libgl(without_libgl: Dict[str, str]) -> None:
+    done = hrd("hrd measure x.mp4", env=without_libgl)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        b"",
+        b"hrd: There is no file x.mp4: check the name.\n",
+    )
+    for command in ("--help", "config", "doctor --source sim: --socket /tmp/hrd-none.sock"):
         assert hrd(f"hrd {command}", env=without_libgl).returncode == 0
-    done = hrd("hrd doctor --source sim: --socket /tmp/hrd-none.sock", env=without_libgl)
-    assert done.returncode == 1
-    text = done.stdout.decode()
-    assert "the system library libGL.so.1 is missing\n" in text
-    assert "-> sudo apt-get install libgl1\n" in text
-    assert "Traceback" not in text
-    assert done.stderr == b""
 
 
 @pytest.mark.parametrize(

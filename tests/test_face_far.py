@@ -56,16 +56,16 @@ def found(picture: np.ndarray, looks: int) -> Tuple[Optional[FaceBox], int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("face_px", [60, 80, 110])
-def test_a_face_of_60_pixels_in_1080p_is_found_within_three_seconds(face_px: int) -> None:
+@pytest.mark.parametrize(("face_px", "least"), [(60, 5), (80, 6), (110, 6)])
+def test_a_far_face_in_1080p_is_found_within_three_seconds(face_px: int, least: int) -> None:
     right = 0
-    for seed in range(4):
+    for seed in range(8):
         picture, (x, y) = far_face((1920, 1080), face_px, seed)
         face, _ = found(picture, 30)
         if face is not None:
             off = np.hypot(face.center_px[0] - x, face.center_px[1] - y)
             right += off < 0.35 * face_px and 0.7 < face.w_px / face_px < 1.4
-    assert right >= 3
+    assert right >= least
 
 
 def test_a_face_too_small_to_read_is_said_to_be_so() -> None:

@@ -26,12 +26,12 @@ from tests import video_making
 
 BPM = 84
 FPS = 30
-SECONDS = 10
+SECONDS = 12
 CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
 
 
 def draw(bpm: int = BPM, fps: int = FPS, seconds: float = SECONDS, seed: int = 11) -> List[Any]:
-    spec = f"sim:bpm={bpm},fps={fps},seconds={seconds},seed={seed},size=320x240,variability=0,ac=2"
+    spec = f"sim:bpm={bpm},fps={fps},seconds={seconds},seed={seed},size=320x240,variability=0,ac=3"
     with open_source(spec, CaptureOptions()) as source:
         return [frame.image for frame in source]
 
@@ -131,7 +131,7 @@ def right(result: Measurement, bpm: float = BPM) -> bool:
 PLAIN = {
     "mp4": ("libx264", "yuv420p"),
     "mov": ("libx264", "yuv420p"),
-    "mkv": ("libx264", "yuv444p"),
+    "mkv": ("libx264", "yuv420p"),
     "ts": ("libx264", "yuv420p"),
     "flv": ("libx264", "yuv420p"),
     "webm": ("libvpx", "yuv420p"),
