@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict
@@ -9,8 +13,11 @@ from typing import Any, Dict
 import numpy as np
 import pytest
 
+import hrd
 from hrd.evaluation import conditions, drawn, painted, testset
 from hrd.evaluation.recording import DataError, Recording, ReferenceRate
+from hrd.evaluation.sampling import sample_codec
+from hrd.sim.lens import Sensor
 from hrd.train.generator import FIRST_TRAINING_SEED, TEST_SEEDS, VALIDATION_SEEDS
 from hrd.types import RoiFrame
 from tests.conftest import CLIPS
@@ -115,12 +122,61 @@ def test_the_mark_is_of_what_is_drawn(clip: drawn.DrawnClip) -> None:
     brighter = clip.crops.copy()
     brighter[0, 0, 0, 0] += 1
     assert drawn.drawing_mark(recipe, [replace(clip, crops=brighter)]) != mark
+    assert clip.reference.bpm is not None
+    other_truth = replace(clip.reference, bpm=clip.reference.bpm + 0.01)
+    assert drawn.drawing_mark(recipe, [replace(clip, reference=other_truth)]) != mark
 
 
-def test_the_test_set_has_a_mark_that_stays() -> None:
+@pytest.mark.slow
+def test_a_comment_leaves_the_mark_of_the_test_set_alone(tmp_path: Path) -> None:
+    package = Path(hrd.__file__).parent
+    shutil.copytree(package, tmp_path / "hrd", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("sim/face.py", "sim/lens.py", "sim/pulse.py", "evaluation/testset.py"):
+        with open(tmp_path / "hrd" / name, "a") as module:
+            module.write("\n# a remark\n")
+    ask = "import hrd; from hrd.evaluation import testset; print(hrd.__file__, testset.drawn_by())"
+    answer = subprocess.run(
+        [sys.executable, "-c", ask],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert answer.stdout.decode().split() == [
+        str(tmp_path / "hrd" / "__init__.py"),
+        testset.drawn_by(),
+    ]
+
+
+@pytest.mark.slow
+def test_one_changed_pixel_changes_the_mark_of_the_test_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     mark = testset.drawn_by()
+    expose = Sensor.expose
+
+    def flawed(self: Sensor, picture: np.ndarray) -> np.ndarray:
+        shown = expose(self, picture)
+        shown[shown.shape[0] // 2, shown.shape[1] // 2] ^= 1
+        return shown
+
+    monkeypatch.setattr(Sensor, "expose", flawed)
     testset.drawn_by.cache_clear()
-    assert testset.drawn_by() == mark
+    try:
+        assert testset.drawn_by() != mark
+    finally:
+        testset.drawn_by.cache_clear()
+
+
+def test_low_bitrate_meets_every_codec_in_every_skin_group_and_rate_band() -> None:
+    low = conditions.conditions_of(conditions.LOW_BITRATE, 0)
+    met = set()
+    for k in range(36):
+        codec = sample_codec(np.random.default_rng(k), low, "pulse", k)
+        assert codec.bitrate == 0.0 or 0.03 <= codec.bitrate <= 0.3
+        met.add((codec.kind, k % 6, -1))
+        met.add((codec.kind, -1, k // 6))
+    assert len(met) == 3 * (6 + 6)
 
 
 @pytest.mark.parametrize("difficulty", conditions.ALL)
@@ -128,7 +184,7 @@ def test_every_difficulty_can_be_drawn(difficulty: str) -> None:
     found = testset.draw_clip(difficulty, 1, seconds=0.5)
     assert found.reference.has_pulse == (difficulty != conditions.NO_PULSE)
     if difficulty == conditions.LOW_BITRATE:
-        assert found.meta["codec"] in ("mpeg4", "h264")
+        assert found.meta["codec"] == conditions.LOW_BITRATE_CODECS[1]
 
 
 def test_entries_name_their_section_and_cache(tmp_path: Path) -> None:

@@ -43,6 +43,14 @@ CAMERA_FPS = (15.0, 20.0, 24.9, 30.0, 60.0)
 CAMERA_BPM = (45.0, 61.0, 82.0, 111.0, 149.0, 200.0)
 """Clip k of CAMERAS: every frame rate with every heart rate, a few bpm apart from clip to clip."""
 CAMERA_JITTER, CAMERA_DROPS = 0.2, 0.1
+LOW_BITRATE_CODECS = ("mpeg4", "h264", "h265")
+"""Codec of clip k of LOW_BITRATE, in turn, so that every skin group and rate band meets each."""
+LOW_BITRATE_BPP = (0.03, 0.3)
+"""Bits per pixel about the face: of the 150 to 600 kb/s of a recorder at 640x480 nearly all go
+there, because the room behind it does not move. Half of the clips have such a limit; the others
+have a constant quality: LOW_BITRATE_QUANTISER (MPEG-4 part 2), LOW_BITRATE_CRF (the others)."""
+LOW_BITRATE_QUANTISER, LOW_BITRATE_CRF = (3, 10), (21, 28)
+LOW_BITRATE_GOPS = (12, 30, 60, 250)
 
 SKIN_GROUPS = (1, 2, 3, 4, 5, 6)
 BANDS_BPM = ((60, 90), (45, 60), (60, 90), (90, 120), (60, 90), (120, 175))
@@ -83,7 +91,7 @@ class Conditions:
     the lamp; ``dim_dark_share``: share of the clips of skin groups 5 and 6 that are in dim light
     on top; ``green_ac``: peak-to-peak pulse over mean, green, on light skin; ``face_px``: width
     of the face in the picture; ``jpeg``, ``crf``: quality; ``raw``: share without compression;
-    ``low_bitrate``: share of MPEG-4 part 2 and H.264 as cheap recorders use them; ``runs_share``:
+    ``low_bitrate``: share of the codecs of cheap recorders (LOW_BITRATE_CODECS); ``runs_share``:
     share of hearts whose rate runs by up to 20 bpm.
     """
 

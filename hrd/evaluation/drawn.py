@@ -173,10 +173,16 @@ def drawing_mark(recipe: Mapping[str, Any], samples: Iterable[DrawnClip]) -> str
 
 
 def clip_sha256(clip: DrawnClip) -> str:
-    """SHA-256 of what the engines see of a clip."""
+    """SHA-256 of what a reading of a clip and its score depend on: what was seen, and the truth."""
     digest = hashlib.sha256(np.ascontiguousarray(clip.crops).tobytes())
     digest.update(np.ascontiguousarray(clip.cut).tobytes())
-    digest.update(np.round(clip.time_s, 6).tobytes())
+    digest.update(np.ascontiguousarray(clip.found).tobytes())
+    for values in (clip.time_s, clip.motion_per_s, clip.shift_px):
+        digest.update(np.round(values, 6).tobytes())
+    for key in _REFERENCE_KEYS:
+        truth = getattr(clip.reference, key)
+        if truth is not None:
+            digest.update(np.round(np.asarray(truth, float), 6).tobytes())
     return digest.hexdigest()
 
 

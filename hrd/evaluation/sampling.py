@@ -11,6 +11,11 @@ from hrd.evaluation.conditions import (
     CAMERA_BPM,
     CAMERA_FPS,
     CAMERAS,
+    LOW_BITRATE_BPP,
+    LOW_BITRATE_CODECS,
+    LOW_BITRATE_CRF,
+    LOW_BITRATE_GOPS,
+    LOW_BITRATE_QUANTISER,
     RAMP,
     RAMP_BPM_PER_MIN,
     RAMP_START_S,
@@ -250,11 +255,13 @@ def sample_sensor(
     )
 
 
-def sample_codec(rng: np.random.Generator, conditions: Conditions, kind: str) -> CodecConfig:
-    """The compression of a clip. ``kind``: of KINDS, or any other."""
+def sample_codec(
+    rng: np.random.Generator, conditions: Conditions, kind: str, k: int
+) -> CodecConfig:
+    """The compression of clip ``k``. ``kind``: of KINDS, or any other."""
     chance = rng.random()
     if kind.endswith("at a low bit rate") or chance >= 1.0 - conditions.low_bitrate:
-        return _low_bitrate(rng)
+        return _low_bitrate(rng, k)
     if chance < conditions.raw:
         return CodecConfig("yuv420")
     if chance < conditions.raw + conditions.h264:
@@ -264,14 +271,21 @@ def sample_codec(rng: np.random.Generator, conditions: Conditions, kind: str) ->
     return CodecConfig("jpeg", quality=int(rng.integers(low, high + 1)))
 
 
-def _low_bitrate(rng: np.random.Generator) -> CodecConfig:
-    gop = int(rng.choice([12, 30, 60, 250]))
-    if rng.random() < 0.6:
-        # 0.04 to 0.15 bits for each pixel about the face: 256 kb/s at 640x480 and 20 fps
-        limited = rng.random() < 0.5
-        bitrate = between(rng, (0.04, 0.15)) if limited else 0.0
-        return CodecConfig("mpeg4", quantiser=int(rng.integers(3, 11)), gop=gop, bitrate=bitrate)
-    return CodecConfig("h264", crf=int(rng.integers(21, 27)), gop=gop)
+def _low_bitrate(rng: np.random.Generator, k: int) -> CodecConfig:
+    # skin groups go round by k and rate bands by k // 6: this goes round within both
+    codec = LOW_BITRATE_CODECS[(k + k // len(SKIN_GROUPS)) % len(LOW_BITRATE_CODECS)]
+    low, high = LOW_BITRATE_QUANTISER if codec == "mpeg4" else LOW_BITRATE_CRF
+    quality = int(rng.integers(low, high + 1))
+    limited = rng.random() < 0.5
+    bitrate = between(rng, LOW_BITRATE_BPP)
+    return CodecConfig(
+        codec,
+        quantiser=quality,
+        crf=quality,
+        preset="ultrafast" if codec == "h265" else "veryfast",
+        gop=int(rng.choice(LOW_BITRATE_GOPS)),
+        bitrate=bitrate if limited else 0.0,
+    )
 
 
 class _Times:

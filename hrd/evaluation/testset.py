@@ -28,6 +28,12 @@ from hrd.evaluation.conditions import (
     HARD,
     KINDS,
     LASTING_S,
+    LOW_BITRATE,
+    LOW_BITRATE_BPP,
+    LOW_BITRATE_CODECS,
+    LOW_BITRATE_CRF,
+    LOW_BITRATE_GOPS,
+    LOW_BITRATE_QUANTISER,
     NO_PULSE,
     RAMP,
     RAMP_BPM_PER_MIN,
@@ -90,6 +96,13 @@ def recipe() -> Dict[str, Any]:
         "ramp": (RAMP_START_S, RAMP_BPM_PER_MIN, RAMPS_BPM),
         "lasting_s": LASTING_S,
         "cameras": (CAMERA_FPS, CAMERA_BPM, CAMERA_JITTER, CAMERA_DROPS),
+        "low_bitrate": (
+            LOW_BITRATE_CODECS,
+            LOW_BITRATE_BPP,
+            LOW_BITRATE_QUANTISER,
+            LOW_BITRATE_CRF,
+            LOW_BITRATE_GOPS,
+        ),
     }
 
 
@@ -97,10 +110,12 @@ def recipe() -> Dict[str, Any]:
 def drawn_by() -> str:
     """Mark of the recipe and of what is drawn by it: sets with another mark are other sets.
 
-    Made of the beginnings of one clip of every difficulty and of every kind without a pulse: a
-    change of the code that changes a picture changes the mark, and a comment does not.
+    Made of the beginnings of one clip of every difficulty, of every codec of LOW_BITRATE and of
+    every kind without a pulse: a change of the code that changes a picture changes the mark, and
+    a comment does not.
     """
-    samples = [(difficulty, 0) for difficulty in ALL if difficulty != NO_PULSE]
+    samples = [(difficulty, 0) for difficulty in ALL if difficulty not in (LOW_BITRATE, NO_PULSE)]
+    samples += [(LOW_BITRATE, k) for k in range(len(LOW_BITRATE_CODECS))]
     samples += [(NO_PULSE, k) for k in range(len(KINDS))]
     clips = (draw_clip(difficulty, k, _SAMPLE_S) for difficulty, k in samples)
     return drawing_mark(recipe(), clips)[:16]
@@ -191,7 +206,7 @@ def draw_clip(difficulty: str, k: int, seconds: Optional[float] = None) -> Drawn
         ),
         shine=float(rng.uniform(5.0, 60.0)),
     )
-    codec = sample_codec(rng, conditions, kind)
+    codec = sample_codec(rng, conditions, kind, k)
     camera = Sensor(sample_sensor(rng, conditions, kind, dim), rng)
     detector = KnowingDetector(geometry.boxes, rng, float(rng.uniform(0.002, 0.008)))
     grid_s = np.arange(0.0, times_s[-1] + 1.0 / 30.0, 1.0 / 30.0)
