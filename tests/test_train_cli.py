@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+
+import hrd
 
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -25,10 +33,12 @@ def test_a_student_is_trained_resumed_and_exported(tmp_path, monkeypatch, capsys
     train = ["train", "student", "--data", "clips", "--clips", "0", "--validation-clips", "0"]
     train += ["--batch", "1", "--workers", "0", "--threads", "1"]
     assert main([*train, "--steps", "1"]) == 0
-    assert "next: hrd export runs/student/last.pt" in capsys.readouterr().out
+    hint = "next: hrd export runs/student/last.pt --out student.onnx\n"
+    assert capsys.readouterr().out.endswith(hint)
     assert main([*train, "--steps", "2"]) == 2
     assert "--resume" in capsys.readouterr().err
     assert main([*train, "--steps", "2", "--resume"]) == 0
+    assert "going on from step 1 of 2" in capsys.readouterr().err
     content = load_checkpoint(tmp_path / "runs/student/last.pt")
     assert content["step"] == 2
     assert TrainConfig.from_dict(content["config"]).data == "clips"
@@ -40,6 +50,86 @@ def test_a_student_is_trained_resumed_and_exported(tmp_path, monkeypatch, capsys
     assert card["params"] == 24_769
     assert card["training"]["steps"] == 2
     assert card["training"]["command"].startswith("hrd train student")
+
+    for name in ("mine.onnx", "mine.json"):
+        (tmp_path / name).write_text("precious")
+        assert main(["export", "runs/student/last.pt", "--out", "mine.onnx"]) == 2
+        assert f"{name} is already there" in capsys.readouterr().err
+        assert (tmp_path / name).read_text() == "precious"
+        (tmp_path / name).unlink()
+    (tmp_path / "mine.onnx").write_text("worthless")
+    assert main(["export", "runs/student/last.pt", "--out", "mine.onnx", "--force"]) == 0
+    assert json.loads((tmp_path / "mine.json").read_text())["params"] == 24_769
+
+
+def send_ctrl_c(process: subprocess.Popen) -> None:
+    """To all of a command's processes, as a terminal does."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def started(folder: Path, *args: str) -> subprocess.Popen:
+    """``hrd train student`` in a process group of its own, its output in one pipe."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "hrd", "train", "student", *args],
+        cwd=str(folder),
+        env={**os.environ, "PYTHONPATH": str(Path(hrd.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def read_until(process: subprocess.Popen, words: bytes) -> bytes:
+    """What it prints up to and with ``words``, or to its end."""
+    assert process.stdout is not None
+    said = b""
+    while not said.endswith(words):
+        piece = process.stdout.read(1)
+        if not piece:
+            break
+        said += piece
+    return said
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_training_saves_and_says_how_to_go_on(tmp_path):
+    shards.write_shards(
+        tmp_path / "clips", FIRST_TRAINING_SEED, 1, Recipe(frames=256), progress=False
+    )
+    args = ["--data", "clips", "--clips", "0", "--validation-clips", "0", "--threads", "1"]
+    args += ["--batch", "1", "--workers", "2", "--steps", "100000", "--minutes", "3"]
+    reached = 0
+    for more in ([], ["--resume"]):
+        process = started(tmp_path, *args, *more)
+        before = read_until(process, b"loss=")  # the first is shown after 50 steps
+        send_ctrl_c(process)
+        rest, _ = process.communicate(timeout=120)
+        said = (before + rest).decode()
+        assert process.returncode == 130, said
+        assert "Traceback" not in said
+        found = re.fullmatch(
+            r"hrd: stopped at step (\d+) of 100000, saved in runs/student/last\.pt; the same "
+            r"command with --resume goes on from there",
+            said.strip().splitlines()[-1],
+        )
+        assert found, said
+        if more:
+            assert f"going on from step {reached} of 100000" in said
+        assert int(found.group(1)) >= reached + 50
+        reached = int(found.group(1))
+        assert load_checkpoint(tmp_path / "runs/student/last.pt")["step"] == reached
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_drawing_ends_the_workers_quietly(tmp_path):
+    process = started(tmp_path, "--clips", "100", "--validation-clips", "0", "--workers", "2")
+    read_until(process, b"clip/s")  # the bar is there, the workers are starting
+    send_ctrl_c(process)
+    rest, _ = process.communicate(timeout=120)
+    said = rest.decode()
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert said.strip().splitlines()[-1].startswith("hrd: stopped before training; clips drawn")
 
 
 def test_a_teacher_cannot_be_distilled(capsys):

@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description=(
             "Trains a network on video that hrd draws itself: no recording of any person is "
             "used. The first run draws the clips (about one a second and core) and keeps them; "
-            "the run itself can be stopped at any time and goes on with --resume. Train the "
+            "Ctrl-C stops at any time, and --resume goes on. Train the "
             "teacher first, then a student with --distill TEACHER; a student without --distill "
             "shows what distillation was worth. To go on with the models that come with hrd, "
             "begin with them: --start-from student, --distill teacher. Every run writes last.pt, "
@@ -128,7 +128,22 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw what is missing, then train."""
+    """Draw what is missing, then train; 130 if it was stopped."""
+    import sys
+
+    try:
+        return _run(args)
+    except KeyboardInterrupt as stop:
+        # training says itself what is saved; before that, finished clips are all there is to keep
+        said = (
+            str(stop)
+            or "stopped before training; clips drawn so far are kept, and the same command goes on"
+        )
+        print(f"hrd: {said}", file=sys.stderr)
+        return 130
+
+
+def _run(args: argparse.Namespace) -> int:
     import logging
     import os
 
@@ -150,8 +165,11 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"--{name.replace('_', '-')} must be at least {least}")
     if args.steps is not None and args.steps < 1:
         raise UsageError(f"--steps must be at least 1, not {args.steps}")
+    from hrd.train.interrupt import undisturbed
+
     try:
-        import torch  # noqa: F401
+        with undisturbed():  # a module that is interrupted fails as if it could not be imported
+            import torch  # noqa: F401
     except ImportError as error:
         raise HrdError(
             f"training needs PyTorch ({error}); install it with: pip install hrd[train]"
@@ -203,7 +221,7 @@ def run(args: argparse.Namespace) -> int:
                 f"validation: MAE {result.scores.mae_bpm:.2f} bpm, r {result.scores.pearson:.3f}, "
                 f"{100 * result.scores.within_5:.0f} % within 5 bpm"
             )
-    print(f"next: hrd export {results[0].checkpoint} --out models/{args.network}.onnx")
+    print(f"next: hrd export {results[0].checkpoint} --out {args.network}.onnx")
     return 0
 
 

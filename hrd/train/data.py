@@ -7,6 +7,7 @@ would have seen, and worker processes need not talk to each other.
 from __future__ import annotations
 
 import functools
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Protocol, Tuple
@@ -344,12 +345,13 @@ def loader(stream: BatchStream, first_step: int, steps: int, workers: int) -> Da
         sampler=range(first_step, steps),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=_begin_worker if workers else None,
         persistent_workers=False,
     )
 
 
-def _one_thread(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the trainer's own handling is inherited
     torch.set_num_threads(1)
     keep_freed_memory()
 

@@ -139,6 +139,7 @@ class Run:
         if rank.ranks > 1:
             self.runner = DistributedDataParallel(self.trainee)
         self.step = 0
+        self.saved_step = 0
         self.spent_s = 0.0
         self.history: List[Dict[str, float]] = []
         self.scores: Optional[Scores] = None
@@ -158,8 +159,10 @@ class Run:
             self.average = Average(self.net, self.config.average)
 
     def restore(self) -> None:
-        """Go on from the run's own checkpoint, if there is one."""
+        """Go on from the run's own checkpoint, if there is one; log where that is."""
         if not self.path.exists():
+            if self.rank.first:
+                logger.info("there is no %s to go on from; beginning at step 0", self.path)
             return
         content = load_checkpoint(self.path)
         self.trainee.load_state_dict(content["trainee"])
@@ -167,8 +170,18 @@ class Run:
         self.average.state = {k: v.to(self.rank.device) for k, v in content["average"].items()}
         self.average.updates = content["updates"]
         self.step, self.spent_s = content["step"], content["seconds"]
+        self.saved_step = self.step
         self.history = content["history"]
-        logger.info("going on from step %d of %s", self.step, self.path)
+        if content["scores"] is not None:
+            self.scores = Scores(**content["scores"])
+        if self.rank.first:
+            logger.info(
+                "going on from step %d of %d (%.1f minutes) of %s",
+                self.step,
+                self.config.steps,
+                self.spent_s / 60.0,
+                self.path,
+            )
 
     def knowledge(self, signal: Tensor, taps: List[Tensor]) -> Optional[Knowledge]:
         """What the teacher's output and tapped features have to say to this run."""
@@ -203,6 +216,16 @@ class Run:
         self.history.append(row)
         return row
 
+    @property
+    def has_unlogged(self) -> bool:
+        """Whether steps were taken since ``log`` was last called."""
+        return self._summed > 0
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether the network of this very step was scored."""
+        return any(row["step"] == self.step and "val_mae_bpm" in row for row in self.history)
+
     def validate(self, store: ClipStore) -> Scores:
         """Score the averaged network."""
         probe = PulseNet(self.spec).to(self.rank.device, memory_format=torch.channels_last)
@@ -233,6 +256,7 @@ class Run:
         )
         lines = "".join(json.dumps(row) + "\n" for row in self.history)
         (self.out / "history.jsonl").write_text(lines)
+        self.saved_step = self.step
 
     def describe(self) -> str:
         return f"{self.spec.name}: {count_params(self.net)} parameters"

@@ -17,6 +17,7 @@ import logging
 import multiprocessing
 import os
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -33,6 +34,7 @@ from hrd.train.generator import (
     TrainingClip,
     make_clip,
 )
+from hrd.train.interrupt import undisturbed
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +88,10 @@ def write_shards(
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         context = multiprocessing.get_context("spawn")
-        with context.Pool(workers) as pool:
+        resource_tracker.ensure_running()  # here, because starting it unblocks signals
+        with undisturbed():
+            pool = context.Pool(workers)
+        with pool:
             for done in pool.imap_unordered(_write_shard, jobs):
                 bar.update(done)
 
