@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Protocol, Tuple
+from types import TracebackType
+from typing import Dict, List, Optional, Protocol, Tuple, Type
 
 import numpy as np
 import torch
@@ -352,8 +354,18 @@ def loader(stream: BatchStream, first_step: int, steps: int, workers: int) -> Da
 
 def _begin_worker(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the trainer's own handling is inherited
+    sys.excepthook = _unless_trainer_left
     torch.set_num_threads(1)
     keep_freed_memory()
+
+
+def _unless_trainer_left(
+    kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]
+) -> None:
+    """Say nothing of a trainer that has stopped listening: the thread that hands memory over to it
+    then fails. Errors in drawing batches go to the trainer and never come here."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 class ShardStore:
