@@ -7,12 +7,9 @@ would have seen, and worker processes need not talk to each other.
 from __future__ import annotations
 
 import functools
-import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Dict, List, Optional, Protocol, Tuple, Type
+from typing import Dict, List, Protocol, Tuple
 
 import numpy as np
 import torch
@@ -20,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hrd.normalise import NormaliserState, normalise
-from hrd.train.allocator import keep_freed_memory
+from hrd.train.batch_worker import begin_worker
 from hrd.train.shards import open_shards
 from hrd.types import CROP_PX, MODEL_FS_HZ
 
@@ -347,25 +344,9 @@ def loader(stream: BatchStream, first_step: int, steps: int, workers: int) -> Da
         sampler=range(first_step, steps),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_begin_worker if workers else None,
+        worker_init_fn=begin_worker if workers else None,
         persistent_workers=False,
     )
-
-
-def _begin_worker(worker: int) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the trainer's own handling is inherited
-    sys.excepthook = _unless_trainer_left
-    torch.set_num_threads(1)
-    keep_freed_memory()
-
-
-def _unless_trainer_left(
-    kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]
-) -> None:
-    """Say nothing of a trainer that has stopped listening: the thread that hands memory over to it
-    then fails. Errors in drawing batches go to the trainer and never come here."""
-    if not issubclass(kind, (ConnectionError, EOFError)):
-        sys.__excepthook__(kind, error, trace)
 
 
 class ShardStore:
