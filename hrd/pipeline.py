@@ -11,14 +11,13 @@ from typing import Callable, Optional
 from hrd.engine.base import Engine
 from hrd.estimate.estimator import Estimate
 from hrd.face import stage as face_stage
-from hrd.face.cuts import CutDetector
 from hrd.face.detect import FaceDetector
 from hrd.face.stage import FaceStage
 from hrd.face.track import TrackerConfig
 from hrd.pulse import STAGES as PULSE_STAGES
 from hrd.pulse import PulseConfig, PulseStage
 from hrd.stopwatch import Timed, untimed
-from hrd.types import Frame, PulseChunk, Reading, RoiFrame
+from hrd.types import Frame, PulseChunk, Reading
 
 STAGES = face_stage.STAGES + PULSE_STAGES
 """Names under which the pipeline's work is timed, in order."""
@@ -53,19 +52,12 @@ class Pipeline:
         timed: Timed = untimed,
     ) -> None:
         config = config or PipelineConfig()
-        self._cuts = CutDetector()
         self.face = FaceStage(detector, config.tracker, timed)
         self.pulse = PulseStage(engine, config.pulse, on_pulse, on_estimate, timed)
 
     def push(self, frame: Frame) -> Optional[Reading]:
         """Take one frame; give a reading if one is due."""
-        if self._cuts.in_picture(frame) or frame.cut:
-            self._begin_anew(frame.time_s)
-        view = self.face.push(frame)
-        if isinstance(view, RoiFrame) and self._cuts.in_face(view):
-            self._begin_anew(frame.time_s)
-            view = self.face.push(frame)
-        return self.pulse.push(view)
+        return self.pulse.push(self.face.push(frame))
 
     def finish(self) -> Optional[Reading]:
         """The end of a clip: read what is still on its way through the engine."""
@@ -73,12 +65,5 @@ class Pipeline:
 
     def reset(self) -> None:
         """Forget the past: the next frame is of another stream."""
-        self._cuts.reset()
         self.face.reset()
         self.pulse.reset()
-
-    def _begin_anew(self, time_s: float) -> None:
-        """Cut: whoever is seen from here on need not be who was seen before."""
-        self._cuts.reset()
-        self.face.reset()
-        self.pulse.begin_anew(time_s)

@@ -41,9 +41,7 @@ logger = logging.getLogger(__name__)
 STAGES = ("quality", "window", "engine", "reference", "estimate")
 """Names under which the stage's work is timed, in order."""
 
-
 MAX_CUTS = 100
-"""The newest cuts that are remembered."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,8 @@ class PulseStage:
 
     A reading comes when a chunk is complete, when the state changes, and at least once per hop
     while there is no face. ``on_pulse`` gets every PulseChunk, ``on_estimate`` every Estimate
-    before the gate, with the time of its newest frame.
+    before the gate, with the time of its newest frame. ``cuts_s``: the times of the newest
+    MAX_CUTS views at which the stream began anew.
     """
 
     def __init__(
@@ -97,6 +96,8 @@ class PulseStage:
 
     def push(self, view: FaceView) -> Optional[Reading]:
         """Take the face of one frame; give a reading if one is due."""
+        if view.anew:
+            self._begin_anew(view.time_s)
         if self._last_view_s is not None and view.time_s < self._last_view_s:
             self.reset()
         self._last_view_s = view.time_s
@@ -163,7 +164,7 @@ class PulseStage:
         self._last_roi = None
         self._last_view_s = None
 
-    def begin_anew(self, time_s: float) -> None:
+    def _begin_anew(self, time_s: float) -> None:
         """The stream is cut at ``time_s``: another face, or another clock. What was said of the
         face before is not said of the next one, and the whole clip is of two parts."""
         if self._last_view_s is None:

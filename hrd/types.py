@@ -138,7 +138,8 @@ class RoiFrame:
     moved (or the face is new) since the previous RoiFrame, so the two must not be differenced.
     ``motion_per_s``: speed of the face in face widths per second. ``shift_px``: how far the face
     has moved (dx, dy) in the crop since the previous RoiFrame, in crop pixels; zero at a cut.
-    ``earlier_s``: as in Frame.
+    ``earlier_s``: as in Frame. ``anew``: the stream begins anew here, and whoever is seen from here
+    on need not be who was seen before.
     """
 
     time_s: float
@@ -148,15 +149,18 @@ class RoiFrame:
     motion_per_s: float
     shift_px: Tuple[float, float] = (0.0, 0.0)
     earlier_s: Tuple[float, ...] = ()
+    anew: bool = False
 
 
 @dataclass(frozen=True)
 class NoFace:
-    """A moment at which there is no face to read, and why. ``earlier_s``: as in Frame."""
+    """A moment at which there is no face to read, and why. ``earlier_s``: as in Frame; ``anew``: as
+    in RoiFrame."""
 
     time_s: float
     reason: Reason = Reason.NO_FACE
     earlier_s: Tuple[float, ...] = ()
+    anew: bool = False
 
 
 FaceView = Union[RoiFrame, NoFace]

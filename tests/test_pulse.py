@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import List
 
 from hrd.engine.pos import PosEngine
@@ -67,3 +68,22 @@ def test_every_estimate_is_handed_out_before_the_gate() -> None:
     judged = [r.time_s for r in readings if r.snr_db is not None]
     assert seen == judged
     assert len(seen) >= 5
+
+
+def test_a_view_that_begins_anew_ends_what_was_said_before() -> None:
+    stage = PulseStage(PosEngine())
+    first = read(stage, faces(450, 66.0))
+    assert first[-1].state is State.TRACKING
+    second = [replace(view, time_s=view.time_s + 15.0) for view in faces(450, 96.0)]
+    readings = read(stage, [replace(second[0], anew=True), *second[1:]])
+    assert stage.cuts_s == [15.0]
+    assert readings[0].state is State.WARMING_UP
+    said = [reading.bpm for reading in readings if reading.bpm is not None]
+    assert said
+    assert all(abs(bpm - 96.0) < 2.0 for bpm in said), "nothing of the face before"
+
+
+def test_the_face_stage_says_where_a_source_was_cut() -> None:
+    stage = FaceStage(always(SKIN_FACE))
+    views = [stage.push(replace(skin_frame(i, i / 30), cut=i == 20)) for i in range(30)]
+    assert [view.time_s for view in views if view.anew] == [20 / 30]
