@@ -92,21 +92,31 @@ def with_intervals(
     return found
 
 
+def expected_calibration_error(
+    p: np.ndarray, right: np.ndarray, weight: Optional[np.ndarray] = None, bins: int = 10
+) -> float:
+    """Mean |confidence - share right| over equal-width bins, weighted by their counts (or by the
+    sums of ``weight``)."""
+    weight = np.ones(len(p)) if weight is None else weight
+    place = np.minimum((p * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, weight * (p - right), minlength=bins)
+    return float(np.abs(gaps).sum() / weight.sum())
+
+
 def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> Dict[str, Any]:
-    """Calibration of (N,) confidences against (N,) bool: expected calibration error (mean
-    |confidence - share right| over equal-width bins, weighted by their counts) and the bins."""
+    """Calibration of (N,) confidences against (N,) bool: the expected calibration error, and the
+    bins that it is of."""
     if len(confidence) == 0:
         return {"n": 0, "ece": None, "bins": []}
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     rows = []
-    ece = 0.0
     for k in range(bins):
         inside = place == k
         if not inside.any():
             continue
         said, was = float(confidence[inside].mean()), float(right[inside].mean())
-        ece += float(inside.mean()) * abs(said - was)
         rows.append({"confidence": said, "right": was, "n": int(inside.sum())})
+    ece = expected_calibration_error(confidence, right, bins=bins)
     return {"n": len(confidence), "ece": ece, "bins": rows}
 
 

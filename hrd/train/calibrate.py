@@ -25,6 +25,7 @@ from hrd.errors import HrdError
 from hrd.estimate.confidence import Calibration, to_json
 from hrd.estimate.estimator import Estimate
 from hrd.estimate.gate import PublishGate
+from hrd.evaluation.metrics import expected_calibration_error
 from hrd.face.crop import GROWTH
 from hrd.face.motion import movement
 from hrd.pulse import PulseStage
@@ -148,17 +149,6 @@ def _complete(tree: Any, scale: float) -> Tuple[np.ndarray, np.ndarray, np.ndarr
         reach.append((2 * ours + 1, its if ends else int(tree.children_left[its])))
         reach.append((2 * ours + 2, its if ends else int(tree.children_right[its])))
     return feature, threshold, value
-
-
-def expected_calibration_error(
-    p: np.ndarray, right: np.ndarray, weight: Optional[np.ndarray] = None, bins: int = 10
-) -> float:
-    """Mean |confidence - share right| over equal-width bins, weighted by their counts (or by the
-    sums of ``weight``)."""
-    weight = np.ones(len(p)) if weight is None else weight
-    place = np.minimum((p * bins).astype(int), bins - 1)
-    gaps = np.bincount(place, weight * (p - right), minlength=bins)
-    return float(np.abs(gaps).sum() / weight.sum())
 
 
 def _weights(alive: np.ndarray) -> np.ndarray:
