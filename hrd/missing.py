@@ -22,7 +22,7 @@ _SYSTEM = {
 
 # Module -> what brings it.
 _PYTHON = {
-    "cv2": "opencv-contrib-python",
+    "cv2": "opencv-python-headless",
     "av": "av",
     "tomli": "tomli",
     "torch": "hrd[train]",
@@ -30,6 +30,7 @@ _PYTHON = {
     "matplotlib": "hrd[train]",
     "h5py": "hrd[train]",
     "sklearn": "hrd[train]",
+    "scipy": "hrd[eval]",
     "onnxruntime": "hrd[cpu]",
     "prometheus_client": "hrd[metrics]",
 }

@@ -1,10 +1,10 @@
-"""Where a changing heart rate is now: a straight line through the window's frequency.
+"""A changing heart rate as a straight line through the window's frequency.
 
-The peak of a window's spectrum is the rate in the middle of the window, seconds ago. Here the
-rate may run through the window at a constant slope (a chirp), and what is read is its end. The
-likelihood of rate and slope is that of a chirp in noise of unknown level (Djuric & Kay 1990, with
-the amplitude and the noise integrated out as in Bretthorst 1988); the slope's prior is that of a
-heart at rest, so a signal too weak to show a slope is read as having none.
+The rate may run through the window at a constant slope (a chirp). How much of the signal the best
+chirp explains is one of the features of a reading: noise has no such line. The likelihood of rate
+and slope is that of a chirp in noise of unknown level (Djuric & Kay 1990, with the amplitude and
+the noise integrated out as in Bretthorst 1988); the slope's prior is that of a heart at rest, so a
+signal too weak to show a slope is read as having none.
 """
 
 from __future__ import annotations
