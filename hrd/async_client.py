@@ -70,14 +70,15 @@ class AsyncClient:
             if message.get("class") == "HR":
                 yield HeartRate.from_message(message)
 
-    async def messages(self, ppg: bool = False) -> AsyncIterator[Message]:
-        """Every message as a dict, of whatever class, VERSION first; with ``ppg`` PPG as well."""
-        async for line in self.lines(ppg):
+    async def messages(self, ppg: bool = False, setup: bool = False) -> AsyncIterator[Message]:
+        """Every message as a dict, of whatever class, VERSION first; with ``ppg`` PPG, with
+        ``setup`` SETUP as well."""
+        async for line in self.lines(ppg, setup):
             yield decode(line)
 
-    async def lines(self, ppg: bool = False) -> AsyncIterator[bytes]:
+    async def lines(self, ppg: bool = False, setup: bool = False) -> AsyncIterator[bytes]:
         """Every line as it came, its newline included, VERSION first (again after each
-        reconnection); with ``ppg`` PPG as well."""
+        reconnection); with ``ppg`` PPG, with ``setup`` SETUP as well."""
         lost = False
         attempt = 0
         while not self._closed:
@@ -86,8 +87,8 @@ class AsyncClient:
                 connection = await self._connect()
                 lost, attempt = False, 0
                 yield connection.version_line
-                if ppg:
-                    connection.request(wire.WITH_PPG)
+                if ppg or setup:
+                    connection.request(wire.watch(ppg, setup))
                 while True:
                     line = await connection.read_line()
                     if line is None:

@@ -70,19 +70,20 @@ class Client:
             if message.get("class") == "HR":
                 yield HeartRate.from_message(message)
 
-    def messages(self, ppg: bool = False) -> Iterator[Message]:
-        """Every message as a dict, of whatever class, VERSION first; with ``ppg`` PPG as well."""
-        for line in self.lines(ppg):
+    def messages(self, ppg: bool = False, setup: bool = False) -> Iterator[Message]:
+        """Every message as a dict, of whatever class, VERSION first; with ``ppg`` PPG, with
+        ``setup`` SETUP as well."""
+        for line in self.lines(ppg, setup):
             yield decode(line)
 
-    def lines(self, ppg: bool = False) -> Iterator[bytes]:
+    def lines(self, ppg: bool = False, setup: bool = False) -> Iterator[bytes]:
         """Every line as it came, its newline included, VERSION first (again after each
-        reconnection); with ``ppg`` PPG as well."""
+        reconnection); with ``ppg`` PPG, with ``setup`` SETUP as well."""
         lost = False
         attempt = 0
         while True:
             try:
-                for line in self._lines_once(ppg):
+                for line in self._lines_once(ppg, setup):
                     lost, attempt = False, 0
                     yield line
                 return
@@ -137,13 +138,13 @@ class Client:
         self._connections.discard(connection)
         connection.close()
 
-    def _lines_once(self, ppg: bool) -> Iterator[bytes]:
+    def _lines_once(self, ppg: bool, setup: bool) -> Iterator[bytes]:
         """The lines of one connection; returns only after ``close``."""
         connection = self._connect()
         try:
             yield connection.version_line
-            if ppg:
-                connection.request(wire.WITH_PPG)
+            if ppg or setup:
+                connection.request(wire.watch(ppg, setup))
             while True:
                 line = connection.read_line()
                 if line is None:

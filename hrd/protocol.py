@@ -12,7 +12,7 @@ import json
 import math
 import pkgutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Iterable, Mapping, Optional
 
 from hrd.errors import HrdError
 
@@ -20,10 +20,13 @@ if TYPE_CHECKING:  # hrd.types imports numpy, which a client can do without
     from hrd.status import Status
     from hrd.types import Reading
 
-PROTO = "1.0"
+PROTO = "1.1"
 """``major.minor``. The minor number grows with new fields, the major one when old clients break."""
 
 DEFAULT_SOCKET = "/run/hrd/hrd.sock"
+
+STREAMS: Dict[str, str] = {"ppg": "PPG", "setup": "SETUP"}
+"""Field of ``WATCH`` -> class of the messages that it adds to the readings."""
 
 MAX_REQUEST_BYTES = 4096
 """The longest request line, its newline not counted."""
@@ -39,15 +42,21 @@ class ProtocolError(HrdError):
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asks for. ``enable`` and ``ppg`` matter to ``WATCH`` only.
+    """What a client asks for. All but ``kind`` matters to ``WATCH`` only.
 
-    ``kind``: ``WATCH``, ``POLL`` or ``STATUS``. ``enable``: send every new HR (and PPG) from now
-    on. ``ppg``: send PPG as well.
+    ``kind``: ``WATCH``, ``POLL`` or ``STATUS``. ``enable``: send every new HR (and what else is
+    asked for) from now on. ``ppg``, ``setup``: send PPG, SETUP as well.
     """
 
     kind: str
     enable: bool = True
     ppg: bool = False
+    setup: bool = False
+
+    @property
+    def streams(self) -> FrozenSet[str]:
+        """The classes of messages that are to be sent beside the readings."""
+        return frozenset(kind for name, kind in STREAMS.items() if getattr(self, name))
 
 
 def version_message(release: str) -> Message:
@@ -129,7 +138,7 @@ def parse_request(line: bytes) -> Request:
     """The request in one line, with or without its newline; raises ``ProtocolError``.
 
     Strict, so that a misspelt field is answered and not ignored: ``WATCH`` takes ``enable`` and
-    ``ppg`` (true or false), ``POLL`` and ``STATUS`` take nothing.
+    the fields of ``STREAMS`` (true or false), ``POLL`` and ``STATUS`` take nothing.
     """
     try:
         # Not json.loads(line): that would guess UTF-16 and UTF-32 as well.
@@ -146,7 +155,7 @@ def parse_request(line: bytes) -> Request:
         raise ProtocolError(f"no WATCH, POLL or STATUS class in {quote(line)}")
     options: Dict[str, bool] = {}
     for name, value in request.items():
-        if kind != "WATCH" or name not in ("enable", "ppg"):
+        if kind != "WATCH" or (name != "enable" and name not in STREAMS):
             raise ProtocolError(
                 f"{kind} does not know the field {quote(name)} of protocol {PROTO} in {quote(line)}"
             )

@@ -77,7 +77,7 @@ class PulseStage:
         self.engine = engine
         self.rate = FrameRateMeter()
         self._window = SlidingWindow(self._config.hop_frames)
-        self._quality = QualityGate(self._config.quality)
+        self.quality = QualityGate(self._config.quality)
         self._estimated_engine = engine.info.name
         self._estimator = self._make_estimator()
         self._gate = PublishGate(self._config.min_confidence)
@@ -107,7 +107,7 @@ class PulseStage:
         if isinstance(view, NoFace):
             return self._without_face(view)
         with self._timed("quality"):
-            self._quality.push(view)
+            self.quality.push(view)
         self._last_roi = view
         with self._timed("window"):
             chunk = self._window.push(view)
@@ -120,7 +120,7 @@ class PulseStage:
             return self._say(reading)
         last = self._last_reading
         unread = last is None or last.state in (State.NO_FACE, State.NO_CAMERA)
-        if unread and not self._quality.frozen():
+        if unread and not self.quality.frozen():
             return self._say(self._judge_unread(view.time_s))
         return None
 
@@ -159,7 +159,7 @@ class PulseStage:
         """Forget the past: the next frame is of another stream."""
         self.rate = FrameRateMeter()
         self._window.reset()
-        self._quality.reset()
+        self.quality.reset()
         self._forget_signal()
         self._last_roi = None
         self._last_view_s = None
@@ -224,7 +224,7 @@ class PulseStage:
         if self._last_roi is not None:
             self._last_roi = None
             self._window.reset()
-            self._quality.reset()
+            self.quality.reset()
             self._start_stream(view.time_s)
         # a face that is too small to be followed is a face all the same
         state = State.NO_FACE if view.reason is Reason.NO_FACE else State.UNSURE
@@ -242,12 +242,12 @@ class PulseStage:
 
     def _judge(self, time_s: float) -> Reading:
         """What can be said after a chunk."""
-        if self._quality.frozen():
+        if self.quality.frozen():
             return self._refuse(time_s, State.NO_CAMERA, Reason.CAMERA_LOST)
         estimate = self._estimator.estimate()
         if estimate is not None and self._on_estimate is not None:
             self._on_estimate(time_s, estimate)
-        reason = self._quality.verdict(self._fps())
+        reason = self.quality.verdict(self._fps())
         snr = estimate.snr_db if estimate is not None else None
         if reason is not None:
             self._gate.refuse()

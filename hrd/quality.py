@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Deque, Optional
+from typing import Deque, Optional, Tuple
 
 import numpy as np
 
@@ -21,6 +21,17 @@ _MEMORY_S = 3.0
 @dataclass(frozen=True)
 class _Look:
     time_s: float
+    luma: float
+    saturated: float
+    motion_per_s: float
+    face_px: float
+
+
+@dataclass(frozen=True)
+class FaceQuality:
+    """Means over the last seconds: ``luma`` 0..255 of the skin, ``saturated`` 0..1 of it with
+    burnt-out green, movement in face widths per second, the box's width in pixels."""
+
     luma: float
     saturated: float
     motion_per_s: float
@@ -69,21 +80,29 @@ class QualityGate:
 
     def verdict(self, fps: Optional[float]) -> Optional[Reason]:
         """Why no pulse can be read from the last seconds, the plainest reason first."""
+        return next(iter(self.problems(fps)), None)
+
+    def problems(self, fps: Optional[float]) -> Tuple[Reason, ...]:
+        """Everything that speaks against a pulse in the last seconds, the plainest first."""
+        mean, config = self.quality(), self._config
+        if mean is None:
+            return ()
+        limits = (
+            (Reason.FACE_TOO_SMALL, mean.face_px < config.min_face_px),
+            (Reason.TOO_DARK, mean.luma < config.min_luma),
+            (Reason.TOO_BRIGHT, mean.saturated > config.max_saturated),
+            (Reason.LOW_FRAME_RATE, fps is not None and fps < config.min_fps),
+            (Reason.MOTION, mean.motion_per_s > config.max_motion_per_s),
+        )
+        return tuple(reason for reason, exceeded in limits if exceeded)
+
+    def quality(self) -> Optional[FaceQuality]:
+        """The means that the limits are held to; None before the first frame of a face."""
         if not self._looks:
             return None
-        config = self._config
-        mean = {
-            name: sum(getattr(look, name) for look in self._looks) / len(self._looks)
-            for name in ("luma", "saturated", "motion_per_s", "face_px")
-        }
-        if mean["face_px"] < config.min_face_px:
-            return Reason.FACE_TOO_SMALL
-        if mean["luma"] < config.min_luma:
-            return Reason.TOO_DARK
-        if mean["saturated"] > config.max_saturated:
-            return Reason.TOO_BRIGHT
-        if fps is not None and fps < config.min_fps:
-            return Reason.LOW_FRAME_RATE
-        if mean["motion_per_s"] > config.max_motion_per_s:
-            return Reason.MOTION
-        return None
+        return FaceQuality(
+            *(
+                sum(getattr(look, name) for look in self._looks) / len(self._looks)
+                for name in ("luma", "saturated", "motion_per_s", "face_px")
+            )
+        )

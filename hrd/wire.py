@@ -160,7 +160,12 @@ def encode_request(request: Message) -> bytes:
 QUIET: Message = {"class": "WATCH", "enable": False}
 """Sent before a question: the newest HR comes at connect anyway, and POLL's answer after it."""
 
-WITH_PPG: Message = {"class": "WATCH", "ppg": True}
+
+def watch(ppg: bool = False, setup: bool = False) -> Message:
+    """The subscription to readings and what is asked for beside them. What is not is left out, so
+    that an older daemon understands the rest."""
+    streams = {"ppg": ppg, "setup": setup}
+    return {"class": "WATCH", **{name: True for name, wanted in streams.items() if wanted}}
 
 
 def retry_s(attempt: int) -> float:

@@ -18,6 +18,7 @@ import hrd
 from hrd import Client, ClientError, HeartRate, protocol
 from hrd.client import NoDaemonError
 from hrd.errors import HrdError
+from hrd.protocol import PROTO
 from hrd.service.server import SocketServer
 from hrd.status import Status
 from tests.socket_help import (
@@ -289,7 +290,7 @@ def test_another_major_protocol_is_refused(path: str) -> None:
     with strange_daemon(path, _lines(version)), pytest.raises(ClientError) as caught:
         Client(path)
     assert "protocol 2.0" in str(caught.value)
-    assert "protocol 1.0" in str(caught.value)
+    assert f"protocol {PROTO}" in str(caught.value)
     assert "pip install hrd==3.1" in str(caught.value)
 
 

@@ -284,6 +284,7 @@ def test_whatever_is_sent_fits_the_schema(
         (b'{"class":"WATCH"}\n', Request("WATCH")),
         (b'{"class":"WATCH","ppg":true}\r\n', Request("WATCH", ppg=True)),
         (b'{"class":"WATCH","ppg":false,"enable":false}', Request("WATCH", enable=False)),
+        (b'{"class":"WATCH","setup":true}', Request("WATCH", setup=True)),
         (b' { "ppg" : true , "class" : "WATCH" } ', Request("WATCH", ppg=True)),
         (b'{"class":"POLL"}', Request("POLL")),
         (b'{"class":"STATUS"}', Request("STATUS")),
@@ -349,7 +350,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=8,
 )
-FIELD = st.sampled_from(["class", "ppg", "enable", "PPG", ""])
+FIELD = st.sampled_from(["class", "ppg", "setup", "enable", "PPG", ""])
 REQUESTS = st.dictionaries(
     FIELD, st.sampled_from(["WATCH", "POLL", "STATUS", "", True, False, None]) | JSON
 )
@@ -390,14 +391,14 @@ def test_the_examples_in_the_documentation_are_true() -> None:
             else:
                 VALIDATOR.validate(example)
                 messages.append(example["class"])
-    assert set(messages) == {"VERSION", "HR", "PPG", "STATUS", "ERROR"}
+    assert set(messages) == {"VERSION", "HR", "PPG", "SETUP", "STATUS", "ERROR"}
     assert set(requests) == {"WATCH", "POLL", "STATUS"}
 
 
 def test_the_documentation_names_every_field_and_reason() -> None:
     text = DOCS.read_text("utf-8")
     names = [reason.value for reason in Reason] + [state.value for state in State]
-    for kind in ("VERSION", "HR", "PPG", "STATUS", "ERROR"):
+    for kind in ("VERSION", "HR", "PPG", "SETUP", "STATUS", "ERROR"):
         names += SCHEMA["$defs"][kind]["properties"]
     missing = [name for name in names if f"`{name}`" not in text]
     assert not missing

@@ -116,6 +116,11 @@ class FaceTracker:
         return self._detector.name
 
     @property
+    def face(self) -> Optional[FaceBox]:
+        """The face that is followed, in pixels of the camera's picture; None without one."""
+        return self._face
+
+    @property
     def status(self) -> TrackerStatus:
         return TrackerStatus(self._detections, self._found, self._lost, self._recentred)
 

@@ -8,7 +8,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from typing import Deque
+from typing import Deque, FrozenSet
 
 from hrd.protocol import MAX_REQUEST_BYTES
 from hrd.service.lines import LineBuffer
@@ -40,7 +40,7 @@ class Connection:
         self.pending_bytes = 0
         self.moved_s = 0.0  # when the kernel last took something of what is pending
         self.watching = True
-        self.ppg = False
+        self.streams: FrozenSet[str] = frozenset()  # classes wanted beside HR
         self.owed_poll = False  # asked before there was a reading
         self.ended = False  # sends no more requests, but may still read
         self.closed = False

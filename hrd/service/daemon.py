@@ -29,6 +29,7 @@ from hrd.service.camera import Camera
 from hrd.service.metrics import Metrics
 from hrd.service.notify import Notifier
 from hrd.service.server import SocketServer
+from hrd.service.setup import SetupReporter
 from hrd.service.transitions import Transitions
 from hrd.status import (
     CameraStatus,
@@ -104,6 +105,7 @@ class Daemon:
                 on_failure=self._server_failed,
             )
             opening.callback(self.server.close)
+            self._setup = SetupReporter(self.server, _wall)
             self._selection = _open_engine(config)
             opening.callback(lambda: self._selection.engine.close())
             self._detector: FaceDetector = open_detector(config.face.detector)
@@ -149,6 +151,7 @@ class Daemon:
                 self._take_back_engine(error)
                 return True
             self._camera.ask(self._pipeline.face.tracker.demand)
+            self._setup.frame(frame, self._pipeline, self._config.reading.quality)
             if reading is not None:
                 self._publish(reading)
         elif self._camera.ended:
@@ -269,6 +272,7 @@ class Daemon:
         if not lost:
             self._pipeline.reset()
         self._publish(Reading(now_s, State.NO_CAMERA, reason=Reason.CAMERA_LOST))
+        self._setup.no_camera(now_s)
 
     def _publish(self, reading: Reading) -> None:
         now_s = time.monotonic()

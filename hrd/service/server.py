@@ -20,10 +20,10 @@ import socket
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, List, Mapping, Optional, Set
+from typing import Callable, Deque, Dict, FrozenSet, List, Mapping, Optional, Set
 
 from hrd import protocol
-from hrd.protocol import DEFAULT_SOCKET, MAX_REQUEST_BYTES, ProtocolError
+from hrd.protocol import DEFAULT_SOCKET, MAX_REQUEST_BYTES, STREAMS, ProtocolError
 from hrd.service.connection import Connection, Gone
 from hrd.service.door import Door
 from hrd.service.inbox import Inbox
@@ -85,6 +85,7 @@ class SocketServer:
         # All below: the server's thread only (stats reads the counts).
         self._clients: Dict[int, Connection] = {}
         self._newest_hr: Optional[bytes] = None
+        self._wanted: FrozenSet[str] = frozenset()
         self._ration = Ration()
         self._backlog: Deque[Connection] = deque()  # have complete requests waiting
         self._watched: Set[Connection] = set()  # stalled or half-closed: looked at now and then
@@ -134,16 +135,21 @@ class SocketServer:
         self.close()
 
     def publish(self, message: Mapping[str, object]) -> None:
-        """Send an HR or PPG to every client that wants it. From any thread; never waits.
+        """Send an HR, PPG or SETUP to every client that wants it. From any thread; never waits.
 
         Raises ``ValueError`` for other classes and for what cannot be encoded. After ``close`` it
         does nothing. Should the server's thread be overwhelmed, the oldest message waiting is
         dropped and counted.
         """
         kind = message.get("class")
-        if kind not in ("HR", "PPG"):
-            raise ValueError(f"only HR and PPG are published, not {kind!r}")
+        if kind != "HR" and kind not in STREAMS.values():
+            raise ValueError(f"only HR, {', '.join(STREAMS.values())} are published, not {kind!r}")
         self._inbox.put(str(kind), protocol.encode(message))
+
+    def wanted(self, kind: str) -> bool:
+        """Whether any client has asked for messages of this class, which need not be made else.
+        From any thread."""
+        return kind in self._wanted
 
     def undelivered_s(self) -> float:
         """How long the server's thread has let a message lie; 0 if there is none."""
@@ -229,7 +235,12 @@ class SocketServer:
         self._clients.pop(client.sock.fileno(), None)
         self._watched.discard(client)
         client.close()
+        self._note_wanted()
         logger.debug("client gone: %s", client.name)
+
+    def _note_wanted(self) -> None:
+        watching = (client.streams for client in self._clients.values() if client.watching)
+        self._wanted = frozenset().union(*watching)
 
     def _cut_off(self, client: Connection, why: str) -> None:
         self._counts["cut_off"] += 1
@@ -317,7 +328,8 @@ class SocketServer:
             return
         if request.kind == "WATCH":
             client.watching = request.enable
-            client.ppg = request.ppg
+            client.streams = request.streams
+            self._note_wanted()
         elif request.kind == "STATUS":
             self._send(client, self._status_line())
         elif self._newest_hr is not None:
@@ -349,7 +361,7 @@ class SocketServer:
                     wanted = client.watching or client.owed_poll
                     client.owed_poll = False
                 else:
-                    wanted = client.watching and client.ppg
+                    wanted = client.watching and kind in client.streams
                 if wanted:
                     self._send(client, line)
                     if client.ended:
