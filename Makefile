@@ -3,53 +3,63 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed-dev
+# Two stamps of one environment: what runs, and what tests and trains as well.
+RUNTIME := $(VENV)/.installed
+DEVELOPMENT := $(VENV)/.installed-dev
+LOCKS := pyproject.toml scripts/install.sh scripts/targets.sh $(wildcard constraints/*.txt)
 SOURCE ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lint format types quick clean check-tensorrt prove-tensorrt \
+.PHONY: help install install-dev run test check lint format types quick clean check-tensorrt prove-tensorrt \
 	test-service test-faults steady fuzz fuzz-media soak \
-	wheel test-wheel install-jetson test-matrix test-aarch64 test-docker lint-docker lock check-lock
+	wheel test-wheel test-install install-jetson test-matrix test-aarch64 test-docker lint-docker lock check-lock
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP)  ## make .venv with hrd and everything it needs in it
+install: $(RUNTIME)  ## make .venv with hrd and what it needs to run
+
+install-dev: $(DEVELOPMENT)  ## the same with what tests and training need (TORCH= without training)
 
 # scripts/install.sh says what it does, and names in one line what the system lacks.
-$(STAMP): pyproject.toml scripts/install.sh
-	@scripts/install.sh $(VENV)
+$(RUNTIME): $(LOCKS)
+	@scripts/install.sh $(VENV) runtime
 	@touch $@
 
-run: $(STAMP)  ## start the daemon and show readings (SOURCE=/dev/video0, COUNT=3 stops after three)
+$(DEVELOPMENT): $(LOCKS)
+	@scripts/install.sh $(VENV) development
+	@touch $(RUNTIME) $@
+
+run: $(RUNTIME)  ## start the daemon and show readings (SOURCE=/dev/video0, COUNT=3 stops after three)
 	@scripts/run.sh $(BIN) "$(SOURCE)" "$(COUNT)" $(ARGS)
 
 test: check  ## lint, format, types and all tests
 
-check: lint types $(STAMP)
+check: lint types $(DEVELOPMENT)
 	$(BIN)/python -m pytest -q
 
-lint: $(STAMP)  ## style, format and minimum Python version
+lint: $(DEVELOPMENT)  ## style, format and minimum Python version
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/vermin --quiet --eval-annotations --backport typing --target=3.8- --violations --no-tips --exclude tomllib hrd
 	$(BIN)/vermin --quiet --eval-annotations --target=3.6- --violations --no-tips hrd/engine/worker
 
-types: $(STAMP)  ## static types
-	$(BIN)/mypy
+types: $(DEVELOPMENT)  ## static types
+	@if [ -x $(BIN)/mypy ]; then echo "$(BIN)/mypy" && $(BIN)/mypy; \
+	else echo "types: skipped: mypy needs Python 3.10 or later, and $(VENV) has $$($(BIN)/python --version)"; fi
 
-format: $(STAMP)  ## rewrite the code in the house's format
+format: $(DEVELOPMENT)  ## rewrite the code in the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check-tensorrt: $(STAMP)  ## hold what the TensorRT worker uses against real wheels (1.1 GB of downloads)
+check-tensorrt: $(DEVELOPMENT)  ## hold what the TensorRT worker uses against real wheels (1.1 GB of downloads)
 	@$(BIN)/python scripts/check_tensorrt.py || [ $$? = 77 ]
 
-prove-tensorrt: $(STAMP)  ## on a machine with an NVIDIA GPU: build, run, compare, time, measure, kill
+prove-tensorrt: $(DEVELOPMENT)  ## on a machine with an NVIDIA GPU: build, run, compare, time, measure, kill
 	@$(BIN)/python scripts/prove_tensorrt.py $(ARGS)
 
-wheel: $(STAMP)  ## dist/hrd-*.whl: hrd, its models, its unit, an example configuration
+wheel: $(DEVELOPMENT)  ## dist/hrd-*.whl: hrd, its models, its unit, an example configuration
 	$(BIN)/python -m pip wheel -q --no-deps --wheel-dir dist .
 	@ls dist/hrd-*.whl
 
@@ -59,7 +69,10 @@ test-wheel: wheel  ## install the wheel in a clean environment and read 72 bpm f
 install-jetson:  ## make hrd a service of this Jetson (as root; ARGS=--dry-run shows the steps)
 	scripts/install-jetson.sh $(ARGS)
 
-test-matrix: $(STAMP)  ## the tests under each of Python 3.8-3.11, the TensorRT worker's under 3.6
+test-install:  ## README's commands in a bare Debian 12 and with each Python: readings, time, disk (ARGS=debian-test)
+	scripts/test-install.sh $(ARGS)
+
+test-matrix: $(DEVELOPMENT)  ## the tests under each of Python 3.8-3.11, the TensorRT worker's under 3.6
 	scripts/test-matrix.sh $(ARGS)
 
 test-aarch64:  ## wheel, measure and daemon in an emulated arm64 root (Cortex-A57; root, qemu)
@@ -68,23 +81,23 @@ test-aarch64:  ## wheel, measure and daemon in an emulated arm64 root (Cortex-A5
 test-docker:  ## execute docker/Dockerfile.cpu's steps and run the image (root, buildah)
 	scripts/test-docker.sh $(ARGS)
 
-test-service: $(STAMP)  ## the service under a real systemd, in a container made for it (root, debootstrap)
+test-service: $(DEVELOPMENT)  ## the service under a real systemd, in a container made for it (root, debootstrap)
 	$(BIN)/python -m pytest -q -rs tests/long/service.py $(ARGS)
 
-test-faults: $(STAMP)  ## every fault of the README's table, injected into a running daemon
+test-faults: $(DEVELOPMENT)  ## every fault of the README's table, injected into a running daemon
 	$(BIN)/python -m pytest -q -rs tests/long/faults.py $(ARGS)
 
-steady: $(STAMP)  ## processor time and memory of the daemon with a 640x480 camera of 30 fps
+steady: $(DEVELOPMENT)  ## processor time and memory of the daemon with a 640x480 camera of 30 fps
 	$(BIN)/python -m tests.long.steady
 
-fuzz: $(STAMP)  ## nonsense for protocol and config, then fuzz-media (ARGS="COUNT SEED" for the first)
+fuzz: $(DEVELOPMENT)  ## nonsense for protocol and config, then fuzz-media (ARGS="COUNT SEED" for the first)
 	$(BIN)/python -m tests.long.fuzz $(ARGS)
 	$(BIN)/python -m tests.long.fuzz_media
 
-fuzz-media: $(STAMP)  ## ten thousand damaged films and 20 damaged streams (ARGS="COUNT SEED STREAMS")
+fuzz-media: $(DEVELOPMENT)  ## ten thousand damaged films and 20 damaged streams (ARGS="COUNT SEED STREAMS")
 	$(BIN)/python -m tests.long.fuzz_media $(ARGS)
 
-soak: $(STAMP)  ## eight simulated hours as fast as they go (SOAK_HOURS=1 for less)
+soak: $(DEVELOPMENT)  ## eight simulated hours as fast as they go (SOAK_HOURS=1 for less)
 	$(BIN)/python -m tests.long.soak
 
 lint-docker:  ## hadolint on docker/, shellcheck on scripts/

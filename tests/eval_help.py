@@ -9,12 +9,12 @@ from typing import Optional, Sequence
 import av
 import cv2
 import numpy as np
-import pytest
 from scipy.io import savemat
 
 from tests.fakes import skin_frame
+from tests.needs import needs
 
-h5py = pytest.importorskip("h5py", reason="hrd's extra `train` is not installed")
+h5py = needs("h5py")
 
 PPG_HZ = 60.0
 

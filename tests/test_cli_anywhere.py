@@ -14,6 +14,7 @@ from hrd import protocol
 from hrd.cli.main import main
 from hrd.missing import sentence
 from hrd.service.server import SocketServer
+from tests.needs import needs
 from tests.socket_help import hr, short_directory
 
 ROOT = Path(__file__).parent.parent
@@ -36,7 +37,7 @@ def hrd(command: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
 )
 def test_a_full_or_closed_output_is_one_sentence(command: str) -> None:
     if command.startswith("completion"):
-        pytest.importorskip("argcomplete")
+        needs("argcomplete")
     full = hrd(f"hrd {command} >/dev/full")
     assert (full.returncode, full.stderr) == (
         1,

@@ -14,6 +14,7 @@ from hrd.capture.simulated_options import describe
 from hrd.cli.help import SOURCES, TOPICS, text_of
 from hrd.cli.main import COMMANDS, main
 from hrd.types import Reason, State
+from tests.needs import needs
 
 ROOT = Path(__file__).parent.parent
 
@@ -97,7 +98,7 @@ def test_every_state_and_reason_is_told() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(capsys, shell: str) -> None:
-    pytest.importorskip("argcomplete")
+    needs("argcomplete")
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
     assert "_ARGCOMPLETE" in script
@@ -115,7 +116,7 @@ def test_completion_scripts(capsys, shell: str) -> None:
     ],
 )
 def test_what_a_shell_is_offered(typed: str, offered: set) -> None:
-    pytest.importorskip("argcomplete")
+    needs("argcomplete")
     environment = {
         **os.environ,
         "_ARGCOMPLETE": "1",

@@ -22,6 +22,7 @@ from hrd.engine.card import model_path
 from hrd.protocol import load_schema
 from hrd.service import sources
 from tests.long.models import FAIL, faulty_student
+from tests.needs import needs
 from tests.waiting import eventually
 
 HRD = [sys.executable, "-m", "hrd"]
@@ -111,7 +112,7 @@ def test_the_real_clip_through_the_live_daemon(folder: Path, face_clip: Path) ->
 
 
 def test_a_reload_to_a_model_that_answers_nan_leaves_the_daemon_as_it_was(folder: Path) -> None:
-    onnx = pytest.importorskip("onnx")
+    onnx = needs("onnx")
     model = onnx.load(str(model_path("student")))
     for tensor in model.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
@@ -200,7 +201,7 @@ def test_as_a_service_it_tells_systemd_and_reloads(folder: Path, monkeypatch) ->
 
 @pytest.mark.slow
 def test_a_reload_to_an_engine_that_fails_later_ends_nothing(folder: Path) -> None:
-    pytest.importorskip("onnx")
+    needs("onnx")
     config, faulty = folder / "hrd.toml", folder / "faulty.onnx"
     text = '[source]\nspec = "sim:size=160x120"\n[engine]\nname = "{name}"\nmodel = "{model}"\n'
     config.write_text(text.format(name="pos", model="student"))

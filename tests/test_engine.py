@@ -14,6 +14,7 @@ from hrd.engine.pos import PosEngine
 from hrd.engine.select import open_engine
 from hrd.pos import pos_windows
 from hrd.types import CROP_PX, RoiChunk
+from tests.needs import needs
 
 FS = 30.0
 
@@ -110,7 +111,7 @@ def test_corrupt_model_is_one_sentence(tmp_path: Path) -> None:
 
 
 def _foreign_model(path: Path, shape: list[object], metadata: dict[str, str]) -> None:
-    onnx = pytest.importorskip("onnx")
+    onnx = needs("onnx")
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     graph = helper.make_graph(
         [helper.make_node("ReduceMean", ["frames"], ["bvp"], axes=[1, 2, 3], keepdims=0)],
@@ -156,7 +157,7 @@ def _model_of(
     metadata: Optional[dict[str, str]] = None,
 ) -> str:
     """A stateless model of the right interface, of nodes (operator, in, out, settings)."""
-    onnx = pytest.importorskip("onnx")
+    onnx = needs("onnx")
     helper, number = onnx.helper, getattr(onnx.TensorProto, kind)
     graph = helper.make_graph(
         [helper.make_node(op, inputs, outputs, **more) for op, inputs, outputs, more in nodes],

@@ -13,13 +13,14 @@ from typing import Any, Dict, List
 import pytest
 
 from hrd.config import Config, load_config
+from tests.needs import needs
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-packaging_requirements = pytest.importorskip("packaging.requirements")
+packaging_requirements = needs("packaging.requirements")
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {
@@ -111,7 +112,7 @@ def test_the_example_configuration_is_valid_and_says_the_defaults() -> None:
 
 @pytest.mark.slow
 def test_the_wheel_contains_models_unit_and_configuration(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling", reason="the wheel's builder is not installed; make test-wheel")
+    needs("hatchling")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=ROOT,

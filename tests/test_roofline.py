@@ -4,6 +4,7 @@ import pytest
 
 from hrd.engine.card import model_path
 from hrd.engine.onnx import OnnxEngine
+from tests.needs import needs
 from tools.roofline import (
     A57,
     NANO_FP16,
@@ -32,7 +33,7 @@ def test_the_roofline_of_known_layers() -> None:
 
 @pytest.mark.parametrize("model", ["student", "teacher"])
 def test_the_arithmetic_is_what_the_model_says_of_itself(model: str) -> None:
-    pytest.importorskip("onnx")
+    needs("onnx")
     layers = count_layers(str(model_path(model)))
     macs = sum(layer.macs for layer in layers) / 30
     stated = OnnxEngine(model).info.macs_per_frame
@@ -43,7 +44,7 @@ def test_the_arithmetic_is_what_the_model_says_of_itself(model: str) -> None:
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("onnx")
+    needs("onnx")
     assert main(["student"]) == 0
     out = capsys.readouterr().out
     assert "ESTIMATE" in out

@@ -20,9 +20,9 @@ from hrd.status import (
     Status,
 )
 from hrd.types import Reading, Reason, State
+from tests.needs import needs
 
-pytest.importorskip("prometheus_client")
-from prometheus_client.parser import text_string_to_metric_families
+parser = needs("prometheus_client.parser")
 
 STATUS = Status(
     uptime_s=12.5,
@@ -58,7 +58,7 @@ def samples(metrics: Metrics) -> Dict[str, float]:
     code, text = get(metrics)
     assert code == 200
     found: Dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
+    for family in parser.text_string_to_metric_families(text):
         for sample in family.samples:
             labels = ",".join(f"{k}={v}" for k, v in sorted(sample.labels.items()))
             found[sample.name + (f"{{{labels}}}" if labels else "")] = sample.value

@@ -13,6 +13,7 @@ import pytest
 
 from hrd.engine.card import NAMES, models_dir
 from tests.gpu_help import FAKES, python36
+from tests.needs import needs
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = ROOT / "hrd" / "engine" / "worker"
@@ -39,7 +40,7 @@ TENSORRT_82 = frozenset(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_exported_models_use_only_what_tensorrt_82_reads(name: str) -> None:
-    onnx = pytest.importorskip("onnx")
+    onnx = needs("onnx")
     model = onnx.load(str(models_dir() / f"{name}.onnx"))
     assert {node.op_type for node in model.graph.node} <= TENSORRT_82
     assert [opset.domain for opset in model.opset_import] == [""]

@@ -18,8 +18,9 @@ from hrd.train.calibrate import (
     join,
     laid_out,
 )
+from tests.needs import needs
 
-pytest.importorskip("sklearn.ensemble", reason="needs hrd[train]")
+needs("sklearn.ensemble")
 
 
 def made_up(count: int = 4000) -> Samples:

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import hrd
+from tests.needs import needs
 
-pytest.importorskip("torch")
-pytest.importorskip("onnx")
+needs("torch")
+needs("onnx")
 
 from hrd.cli.main import main  # noqa: E402
 from hrd.train import shards  # noqa: E402

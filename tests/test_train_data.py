@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.needs import needs
+
+torch = needs("torch")
 
 from hrd.normalise import NormaliserState, normalise  # noqa: E402
 from hrd.train.data import (  # noqa: E402

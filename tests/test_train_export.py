@@ -9,8 +9,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-onnx = pytest.importorskip("onnx")
+from tests.needs import needs
+
+torch = needs("torch")
+onnx = needs("onnx")
 
 from hrd import normalise  # noqa: E402
 from hrd.cli.main import build_parser  # noqa: E402

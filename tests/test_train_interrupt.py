@@ -10,7 +10,9 @@ from typing import Any, Callable, List
 
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.needs import needs
+
+torch = needs("torch")
 
 from hrd.train import loop  # noqa: E402
 from hrd.train.checkpoint import load_checkpoint  # noqa: E402

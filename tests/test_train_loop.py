@@ -9,7 +9,9 @@ from typing import Dict, List
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.needs import needs
+
+torch = needs("torch")
 
 from hrd.errors import HrdError  # noqa: E402
 from hrd.train.checkpoint import load_checkpoint, load_network, save_atomically  # noqa: E402

@@ -6,7 +6,9 @@ import math
 
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.needs import needs
+
+torch = needs("torch")
 
 from hrd.train.distill import (  # noqa: E402
     DistillWeights,

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-onnx = pytest.importorskip("onnx")
+from tests.needs import needs
+
+torch = needs("torch")
+onnx = needs("onnx")
 
 from torch import Tensor  # noqa: E402
 
