@@ -45,6 +45,11 @@ class StreamClock:
         self.last_s: Optional[float] = None
         self.jumps = 0
 
+    @property
+    def offset_s(self) -> float:
+        """Of the monotonic axis from that of the stamps; 0 before the first stamp."""
+        return self._offset_s or 0.0
+
     def place(self, pts_s: Optional[float], now_s: float) -> Optional[float]:
         """Monotonic time of a frame that arrived at ``now_s``; None to leave it out."""
         if self._first_now_s is None:

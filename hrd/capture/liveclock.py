@@ -1,8 +1,9 @@
-"""The clock of a network camera: its stamps as long as they keep the world's pace, else arrival.
+"""The clock of a network camera: its stamps, stretched to the world's pace where need be.
 
 Cameras stamp frames at the rate that they were told to take them at, whatever they really do: 21
-frames a second stamped as 25 show 84 beats a minute as 100. Arrival jitters, but it does not lie
-for long. Pure: told the time, never asks for it.
+frames a second stamped as 25 show 84 beats a minute as 100. Arrival jitters, but over some seconds
+it does not lie, unless the network is too slow: then frames come later and later, and a stretched
+clock would lie. Pure: told the time, never asks for it.
 """
 
 from __future__ import annotations
@@ -10,23 +11,33 @@ from __future__ import annotations
 import logging
 import statistics
 from collections import deque
-from typing import Deque, List, Optional, Tuple
+from typing import Deque, Optional
 
-import numpy as np
-
+from hrd.capture.arrival import ArrivalClock
 from hrd.capture.clock import StreamClock
+from hrd.capture.pace import Lags, Sender, Sizes
 
 logger = logging.getLogger(__name__)
 
-_BUCKET_S = 0.5
-_WINDOWS = ((6, 0.15), (12, 0.2), (24, 0.25), (48, 0.3), (120, 0.3))
-"""Buckets looked back on, and by how many seconds the stamps must have fallen behind the world (or
-run ahead of it) in that time: 5 % within 3 s, 0.5 % within a minute."""
-_STRAIGHT = 0.25  # of that, how far off a straight line a bucket may be: congestion comes in waves
-_HONEST_BUCKETS = 20
-_HONEST = 0.003  # stamps that kept the world's pace as closely, for 10 s, are taken again
+_SAME_PACE = 0.005  # closer to 1 than that, a pace is 1
+_GROWTH_S = 1.0
+"""Stamps and arrival must have come apart by so many seconds before another pace is believed in:
+a camera's own buffers hold up as much at most. Less for a pace that is only a little off."""
+_GROWTH_PER_PACE_S = 10.0
+_UNEVEN = 0.3  # of that, how far off a straight line the frames may be
+_LINE_GROWTH_S = 2.0  # what a line may hold up for a while
+_HELD_UP_S = 0.15
+_FLAT = 0.01  # growth per second of stamps that keep pace after all
+_FLAT_OFF_S = 0.1
+_FLAT_SPAN_S = 5.0
+_UNDECIDED_S = 30.0
+_EARLIER_S = 0.15
+"""Frames that come earlier than ever, by so much, show that those before were held up: times until
+then were too close together."""
+_FOLLOW_SPAN_S = 20.0
+_FOLLOW = 0.03  # a pace that was found is corrected by so much of its error every half second
 _BEHIND_S = 0.5  # frames that come as late as this for 20 s will not catch up any more
-_BEHIND_BUCKETS = 40
+_BEHIND_SPAN_S = 20.0
 _STUCK = 8  # frames with one and the same stamp: it is none
 _JUMP_S = 0.2  # and four periods: a longer step is a stray stamp, or a clock that was set
 
@@ -35,35 +46,50 @@ class FallsBehind(Exception):
     """Frames come later and later, and not as a camera with a wrong clock sends them."""
 
 
+class Undecided(Exception):
+    """Stamps and arrival do not fit, and nothing tells which of them is right."""
+
+
 class NetworkClock:
     """Places the frames of a network stream on the monotonic axis.
 
     ``place`` returns None for a frame to be left out, as ``StreamClock`` does, and for one whose
     stamp strays. ``take_cut`` tells whether the stream begins anew at the frame just placed: its
-    clock was set, or its times are taken another way from there on. Raises ``FallsBehind``.
+    clock was set, or its pace is another from there on. While it is being found out whose pace is
+    right, the stream begins anew every half second, so that no rate can be read of it. Raises
+    ``FallsBehind`` and ``Undecided``.
     """
 
     def __init__(self, name: str, warm_up_s: float = 0.5) -> None:
         self._name = name
         self._warm_up_s = warm_up_s
         self._stamps = StreamClock(name, warm_up_s)
-        self._lags = _Lags()
-        self._arrival: Optional[_Arrival] = None
+        self._arrival = ArrivalClock(name)
+        self._lags = Lags()
+        self._trial: Optional[_Trial] = None
+        self._high_offset_s: Optional[float] = None
+        self._stretched_s = 0.0
         self._last_pts_s: Optional[float] = None
         self._last_now_s = 0.0
         self._held_pts_s: Optional[float] = None
         self._held_now_s = 0.0
         self._periods: Deque[float] = deque(maxlen=15)
         self._same = 0
-        self._low_lag_s = self._high_lag_s = 0.0
         self._cut = False
+        self.pace = 1.0
+        """Seconds of the world in a second of the stamps."""
         self.last_s: Optional[float] = None
         self.strays = 0
 
     @property
     def by_arrival(self) -> bool:
-        """Whether times are those of arrival, because the stamps do not keep pace."""
-        return self._arrival is not None
+        """Whether the stamps do not keep pace, so that arrival tells the rate."""
+        return self.pace != 1.0
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it is being found out whose pace is right."""
+        return self._trial is not None or self._arrival.in_doubt
 
     def take_cut(self) -> bool:
         """Whether the stream begins anew at the newest frame; False when asked again."""
@@ -73,10 +99,12 @@ class NetworkClock:
     def place(self, pts_s: Optional[float], now_s: float, size_bytes: int = 0) -> Optional[float]:
         """Monotonic time of a frame that arrived at ``now_s``; None to leave it out.
         ``size_bytes``: of the frame as it was sent, 0 where that is not known."""
-        if pts_s is None:
-            return self._advance(self._stamps.place(None, now_s))
-        if self._same >= _STUCK:
-            return self._advance(now_s)
+        if pts_s is None or self._same >= _STUCK:
+            time_s = now_s if pts_s is not None else self._stamps.place(None, now_s)
+            if time_s is not None:
+                time_s = self._arrival.place(time_s)
+                self._cut = self._arrival.take_cut() or self._cut
+            return self._advance(time_s)
         if self._strays(pts_s, now_s):
             return None
         step_s = 0.0 if self._last_pts_s is None else pts_s - self._last_pts_s
@@ -86,11 +114,19 @@ class NetworkClock:
         else:
             self._same = 0
             self._periods.append(step_s)
-        if self._lags.push(pts_s, now_s):
+        self._stretched_s += self.pace * step_s
+        if self._trial is not None:
+            self._trial.sizes.push(now_s, size_bytes)
+        if self._lags.push(self._stretched_s, now_s):
             self._judge(now_s)
-        if self._arrival is not None:
-            return self._advance(self._arrival.place(pts_s, now_s, size_bytes))
-        return self._advance(self._stamps.place(pts_s, now_s))
+        time_s = self._stamps.place(self._stretched_s, now_s)
+        offset_s = self._stamps.offset_s
+        if self._high_offset_s is None or offset_s > self._high_offset_s:
+            self._high_offset_s = offset_s
+        elif offset_s < self._high_offset_s - _EARLIER_S:
+            self._high_offset_s = offset_s
+            self._cut = True
+        return self._advance(time_s)
 
     def _advance(self, time_s: Optional[float]) -> Optional[float]:
         if time_s is None or (self.last_s is not None and time_s <= self.last_s):
@@ -127,175 +163,86 @@ class NetworkClock:
             return True
         logger.warning("the clock of %s jumped by %+.1f s: beginning anew", self._name, step_s)
         self._held_pts_s = None
-        self._begin_anew(now_s)
+        self._begin_anew()
+        self._last_pts_s = None
+        self._stretched_s = pts_s
+        self._periods.clear()
         return False
 
-    def _begin_anew(self, now_s: float) -> None:
+    def _begin_anew(self, pace: float = 1.0) -> None:
         self._stamps = StreamClock(self._name, warm_up_s=0.0)
-        self._lags = _Lags()
-        self._arrival = None
-        self._last_pts_s = None
-        self._periods.clear()
+        self._high_offset_s = None
+        self._lags = Lags()
+        self._trial = None
+        self.pace = pace
         self._cut = True
 
     def _judge(self, now_s: float) -> None:
         """Half a second has passed: do the stamps still keep the world's pace?"""
         lags = self._lags
-        if self._arrival is None:
-            pace = lags.other_pace()
-            if pace is not None:
+        if self._trial is not None:
+            self._cut = True
+            self._try_on(self._trial, now_s)
+            return
+        pace = lags.other_pace()
+        if pace is not None:
+            logger.warning(
+                "the clock of %s runs at %.3f of the pace at which its frames arrive: "
+                "no rate can be read until it is known which is right",
+                self._name,
+                1.0 / (self.pace * pace),
+            )
+            self._trial = _Trial(now_s, lags.newest_s, abs(1.0 - 1.0 / pace))
+            self._cut = True
+        elif lags.late_s(_BEHIND_SPAN_S) > _BEHIND_S:
+            raise FallsBehind
+        elif self.pace != 1.0:
+            found = lags.slope(_FOLLOW_SPAN_S)
+            if found is not None and abs(found[0]) < _FLAT and found[1] < _FLAT_OFF_S:
+                self.pace *= 1.0 + _FOLLOW * found[0]
+
+    def _try_on(self, trial: _Trial, now_s: float) -> None:
+        """End the doubt, if what has come tells enough."""
+        lags = self._lags
+        flat = lags.slope(_FLAT_SPAN_S)
+        gentle = min(_FLAT, trial.slope / 4.0)
+        if flat is not None and abs(flat[0]) < gentle and flat[1] < _FLAT_OFF_S:
+            logger.info("the clock of %s keeps pace: using it", self._name)
+            self._begin_anew(self.pace)
+            return
+        growth_s = lags.newest_s - trial.lag_s
+        trial.high_s = max(trial.high_s, growth_s)
+        if trial.high_s > _HELD_UP_S and growth_s < trial.high_s / 2.0:
+            logger.info("the frames of %s were held up and catch up: using its stamps", self._name)
+            self._trial = None
+            return
+        sender = trial.sizes.sender()
+        if sender is Sender.LINE and growth_s > _LINE_GROWTH_S:
+            raise FallsBehind
+        found = lags.slope(now_s - trial.began_s) if sender is Sender.CAMERA else None
+        if found is not None and found[1] < _UNEVEN * abs(growth_s):
+            ratio = 1.0 / max(1.0 - found[0], 0.05)
+            if abs(growth_s) >= min(_GROWTH_S, _GROWTH_PER_PACE_S * abs(ratio - 1.0)):
+                pace = self.pace * ratio
+                if abs(pace - 1.0) < _SAME_PACE:
+                    pace = 1.0
                 logger.warning(
-                    "the clock of %s runs at %.3f of the true pace: using the time of arrival",
+                    "%s sends evenly, at %.3f of the pace of its stamps: using the time of arrival",
                     self._name,
                     1.0 / pace,
                 )
-                self._arrival = _Arrival(pace)
-                self._low_lag_s, self._high_lag_s = lags.before_s, lags.newest_s
-                self._cut = True
-            elif lags.late_s(_BEHIND_BUCKETS) > _BEHIND_S:
-                raise FallsBehind
-            return
-        self._high_lag_s = max(self._high_lag_s, lags.newest_s)
-        caught_up = lags.newest_s < (self._low_lag_s + self._high_lag_s) / 2.0
-        grew = self._high_lag_s - self._low_lag_s > _WINDOWS[0][1]
-        if (grew and caught_up) or lags.keeps_pace():
-            logger.info("the clock of %s keeps the true pace: using its stamps", self._name)
-            self._begin_anew(now_s)
-        elif self._arrival.uneven:
-            raise FallsBehind
+                self._begin_anew(pace)
+                return
+        if now_s - trial.began_s > _UNDECIDED_S:
+            raise Undecided
 
 
-class _Lags:
-    """The least ``arrival - stamp`` of every half second of the last minute."""
+class _Trial:
+    """What is known since stamps and arrival began to come apart."""
 
-    def __init__(self) -> None:
-        self._least: Deque[float] = deque(maxlen=_WINDOWS[-1][0] + 1)
-        self._bucket: Optional[Tuple[float, float]] = None  # when it ends, its least so far
-        self._floor_s: Optional[float] = None
-        self.before_s = 0.0
-
-    @property
-    def newest_s(self) -> float:
-        """The lag of the newest whole bucket."""
-        return self._least[-1]
-
-    def push(self, pts_s: float, now_s: float) -> bool:
-        """Take one frame; True when a bucket is complete."""
-        lag_s = now_s - pts_s
-        if self._bucket is None:
-            self._bucket = now_s + _BUCKET_S, lag_s
-            return False
-        end_s, least_s = self._bucket
-        if now_s < end_s:
-            self._bucket = end_s, min(least_s, lag_s)
-            return False
-        self._least.append(least_s)
-        self._floor_s = least_s if self._floor_s is None else min(self._floor_s, least_s)
-        if now_s >= end_s + 2.0 * _BUCKET_S:  # silence: what was before says nothing of the pace
-            self._least.clear()
-            self._least.append(least_s)
-        self._bucket = max(end_s, now_s - _BUCKET_S) + _BUCKET_S, lag_s
-        return True
-
-    def other_pace(self) -> Optional[float]:
-        """Seconds of the world in a second of the stamps, None where that is one."""
-        for count, growth_s in _WINDOWS:
-            if len(self._least) < count + 1:
-                break
-            values = self._last(count)
-            slope, off = _line(values)
-            change = slope * count
-            middle = values[count // 2]
-            running_on = min(abs(values[-1] - middle), abs(middle - values[0]))
-            if abs(change) < growth_s or off > _STRAIGHT * abs(change):
-                continue
-            if running_on < abs(change) / 4.0 or (change < 0.0 and count < _WINDOWS[1][0]):
-                continue
-            self.before_s = float(values[0])
-            return 1.0 / max(1.0 - slope / _BUCKET_S, 0.05)
-        return None
-
-    def keeps_pace(self) -> bool:
-        """Whether the stamps have kept the world's pace for the last ten seconds."""
-        if len(self._least) < _HONEST_BUCKETS:
-            return False
-        slope, off = _line(self._last(_HONEST_BUCKETS))
-        return abs(slope) / _BUCKET_S < _HONEST and off < 0.1
-
-    def late_s(self, count: int) -> float:
-        """How much later than ever the earliest frame of the last ``count`` buckets came."""
-        if len(self._least) < count or self._floor_s is None:
-            return 0.0
-        return min(self._last(count)) - self._floor_s
-
-    def _last(self, count: int) -> List[float]:
-        return list(self._least)[-count:]
-
-
-def _line(values: List[float]) -> Tuple[float, float]:
-    """Slope per value of the straight line through them, and the farthest that one is off it."""
-    x = np.arange(len(values))
-    slope, start = np.polyfit(x, values, 1)
-    return float(slope), float(np.abs(values - (slope * x + start)).max())
-
-
-class _Arrival:
-    """Times of arrival, smoothed: frames are evenly apart by their stamps times ``pace``, which
-    follows the arrivals (a phase-locked loop of second order, time constant one second)."""
-
-    _LOCK_S = 1.0
-    _LOST_S = 0.5
-    _UNEVEN_S = 0.05  # frames held up as much on average are not sent evenly
-    _UNEVEN_MEMORY_S = 5.0
-    _SIZES = 90
-    _BY_SIZE = 0.15
-
-    def __init__(self, pace: float) -> None:
-        self._pace = pace
-        self._time_s: Optional[float] = None
-        self._pts_s = 0.0
-        self._seen_s = self._now_s = 0.0
-        self._sizes: Deque[Tuple[float, int]] = deque(maxlen=self._SIZES)
-        self._mean_off_s = self._off_s = 0.0
-
-    @property
-    def uneven(self) -> bool:
-        """Whether arrivals are too uneven to be a camera's pace."""
-        if self._seen_s < self._UNEVEN_MEMORY_S:
-            return False
-        return self._off_s > self._UNEVEN_S or self._by_size()
-
-    def _by_size(self) -> bool:
-        """Whether large frames take longer than small ones, as on a line that is too slow."""
-        steps_s, sizes = np.array(self._sizes, float).T
-        if len(sizes) < self._SIZES or sizes.min() <= 0.0 or sizes.std() < 0.1 * sizes.mean():
-            return False
-        explained_s = abs(np.cov(steps_s, sizes)[0, 1]) / sizes.std()
-        return bool(
-            explained_s > self._BY_SIZE * steps_s.mean() and explained_s > steps_s.std() / 2
-        )
-
-    def place(self, pts_s: float, now_s: float, size_bytes: int) -> float:
-        """Time of a frame that arrived at ``now_s``."""
-        if self._time_s is not None:
-            self._sizes.append((now_s - self._now_s, size_bytes))
-        self._now_s = now_s
-        step_s = pts_s - self._pts_s
-        self._pts_s = pts_s
-        if self._time_s is None:
-            self._time_s = now_s
-            return now_s
-        expected_s = self._time_s + self._pace * step_s
-        off_s = now_s - expected_s
-        if abs(off_s) > self._LOST_S or step_s <= 0.0:
-            self._time_s = now_s
-            return now_s
-        gain = min(0.5, self._pace * step_s / self._LOCK_S)
-        self._time_s = expected_s + gain * off_s
-        self._pace = min(20.0, max(0.05, self._pace + 0.5 * gain * gain * off_s / step_s))
-        self._seen_s += self._pace * step_s
-        # a pace that changes puts all frames off alike, a line that is too slow now and then some
-        self._mean_off_s += gain * (off_s - self._mean_off_s)
-        weight = min(1.0, self._pace * step_s / self._UNEVEN_MEMORY_S)
-        self._off_s += weight * (abs(off_s - self._mean_off_s) - self._off_s)
-        return self._time_s
+    def __init__(self, began_s: float, lag_s: float, slope: float) -> None:
+        self.began_s = began_s
+        self.slope = slope  # growth of the lag per second
+        self.lag_s = lag_s
+        self.high_s = 0.0
+        self.sizes = Sizes()

@@ -10,7 +10,7 @@ from typing import Any, Dict, Generator, Optional, Tuple
 from hrd.capture.address import Address, shown_address, split_address
 from hrd.capture.decode import LiveDecoder, frame_pts_s
 from hrd.capture.jpeg import DamagedPicture
-from hrd.capture.liveclock import FallsBehind, NetworkClock
+from hrd.capture.liveclock import FallsBehind, NetworkClock, Undecided
 from hrd.capture.options import CaptureOptions
 from hrd.capture.reach import why_unreachable
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
@@ -31,8 +31,8 @@ _NEVER_WAITS = 0.02  # of that time spent waiting for the camera: it is always a
 class StreamSource(FrameSource):
     """Reads a live stream with PyAV; RTSP over TCP, or over UDP where the camera offers no TCP.
 
-    Live: frames are stamped on the ``time.monotonic()`` axis by their PTS as long as these keep
-    the world's pace, else by their arrival (see ``NetworkClock``). Opening ends or fails within
+    Live: frames are stamped on the ``time.monotonic()`` axis by their PTS, stretched to the pace
+    at which they arrive where that is another (see ``NetworkClock``). Opening ends or fails within
     ``options.open_timeout_s``; a stream that falls silent for ``options.read_timeout_s``, ends,
     breaks off or falls ever further behind raises ``SourceError``: a live stream has no proper
     end. Nothing secret in the address appears in any message.
@@ -168,6 +168,7 @@ class StreamSource(FrameSource):
         packets = container.demux(stream)
         patience_s = max(self._options.open_timeout_s, self._options.read_timeout_s)
         seen_s = time.monotonic()
+        size_bytes = 0  # of what has come since the last picture
         while True:
             asked_s = time.monotonic()
             try:
@@ -199,9 +200,11 @@ class StreamSource(FrameSource):
             except av.error.FFmpegError:
                 self._count_damaged()
                 pictures = []
+            size_bytes += packet.size
             for picture in pictures:
                 seen_s = arrived_s
-                yield picture, arrived_s, packet.size
+                yield picture, arrived_s, size_bytes
+                size_bytes = 0
             if arrived_s - seen_s > patience_s:
                 raise SourceError(
                     f"{self._name} sends pictures that cannot be decoded: set the camera to H.264 "
@@ -222,6 +225,12 @@ class StreamSource(FrameSource):
                 time_s = self._clock.place(pts_s, arrived_s, size_bytes)
             except FallsBehind:
                 raise SourceError(self._too_slow()) from None
+            except Undecided:
+                raise SourceError(
+                    f"{self._name} stamps its frames at another rate than they arrive at, and "
+                    "nothing tells which is right: set the camera to fewer frames a second, or "
+                    "to a smaller picture."
+                ) from None
             if time_s is None:
                 continue
             self._cut = self._clock.take_cut() or self._cut
