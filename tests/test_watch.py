@@ -20,10 +20,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import pytest
 
 from hrd import HeartRate, protocol
-from hrd.cli import watch
 from hrd.cli.main import main
 from hrd.service.server import SocketServer
 from hrd.types import Reason, State
+from hrd.watch import lines as watch
 from hrd.words import REASONS, STATES
 from tests.socket_help import PATIENCE_S, hr, no_hr, ppg, short_directory
 from tests.waiting import read_line
@@ -268,14 +268,14 @@ def test_bad_usage(args: List[str]) -> None:
 def _terminal(
     path: str, *args: str, columns: int = 100, until: Optional[bytes] = None, **env: str
 ) -> str:
-    """What ``hrd watch`` writes to a terminal; interrupted with Ctrl-C once ``until`` is seen."""
+    """What ``hrd watch --line`` writes to a terminal; Ctrl-C comes once ``until`` is seen."""
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), **env}
     environment.pop("NO_COLOR", None)
     environment.setdefault("PYTHONUTF8", "1")
     environment.update({name: value for name, value in env.items() if name == "NO_COLOR"})
     process = start(
-        "--socket", path, *args, stdout=slave, stderr=slave, stdin=slave, env=environment
+        "--line", "--socket", path, *args, stdout=slave, stderr=slave, stdin=slave, env=environment
     )
     os.close(slave)
     shown = b""

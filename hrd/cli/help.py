@@ -133,7 +133,7 @@ def _files() -> str:
             ("/run/hrd/hrd.sock", "the socket (--socket, [socket] path)"),
             ("/var/cache/hrd", "built TensorRT engines ([engine.tensorrt] cache_dir)"),
             ("OPENBLAS_NUM_THREADS", "environment: threads of NumPy; 1 unless set"),
-            ("NO_COLOR", "environment: hrd watch without bold text"),
+            ("NO_COLOR", "environment: hrd watch without colours, its line without bold text"),
             (
                 "NOTIFY_SOCKET, WATCHDOG_USEC, LISTEN_FDS, JOURNAL_STREAM",
                 "environment: set by systemd for a service",

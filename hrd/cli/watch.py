@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import array
 import math
 import os
-import shutil
 import sys
 import threading
 import time
-from collections import deque
-from typing import BinaryIO, Callable, Deque, List, Optional, Sequence, TextIO, Tuple
+from pathlib import Path
+from typing import Callable, List, Optional, Sequence
 
 from hrd.client import Client, ClientError, HeartRate, NoDaemonError, decode
+from hrd.errors import UsageError
 from hrd.paths import SYSTEM_CONFIG
 from hrd.protocol import DEFAULT_SOCKET
-from hrd.words import REASONS, STATES
+from hrd.watch.lines import JsonView, SetupView, View, view_for
 
 _RETRY_S = 0.2
 _SILENCE_S = 10.0  # the daemon speaks once a second: then something is wrong
-_HISTORY = 30  # readings in the little curve
-_BAR_CELLS = 10
 
 
 def add_parser(
@@ -32,15 +29,26 @@ def add_parser(
         "watch",
         help="live view of a running daemon",
         description=(
-            "Shows what a running daemon says: one line that changes in a terminal, one line per"
-            " reading elsewhere. A daemon that goes away is waited for. Ctrl-C ends it."
+            "Shows what a running daemon says: the pulse wave, the rate and why there is none, full"
+            " screen in a terminal (q ends it, ? explains); elsewhere one line per reading. A"
+            " daemon that goes away is waited for."
         ),
         epilog="example: hrd watch --json --tracking --count 1 | jq .bpm",
     )
     parser.add_argument(
         "--socket",
         metavar="PATH",
-        help=f"the daemon's socket (default: the config's, else {DEFAULT_SOCKET})",
+        action="append",
+        help=f"the daemon's socket (default: the config's, else {DEFAULT_SOCKET}); several times:"
+        " a tab of the full screen for each",
+    )
+    parser.add_argument(
+        "--setup",
+        action="store_true",
+        help="how the camera sees the face, for setting it up; with --json: its SETUP lines",
+    )
+    parser.add_argument(
+        "--line", action="store_true", help="one line that changes instead of the full screen"
     )
     parser.add_argument(
         "--config", metavar="FILE", help="TOML file (default: /etc/hrd/hrd.toml if there is one)"
@@ -84,11 +92,17 @@ def add_parser(
 def run(args: argparse.Namespace) -> int:
     """Returns 0 after ``--count`` readings, at Ctrl-C and, with ``--once``, at the daemon's end;
     raises ``ClientError`` if the daemon cannot be reached to begin with."""
-    view: View = (
-        JsonView(sys.stdout.buffer, args.all, args.tracking) if args.json else view_for(sys.stdout)
-    )
+    paths: List[str] = args.socket or [_configured(args.config)]
+    if not (args.json or args.line or args.count or args.tracking) and sys.stdout.isatty():
+        from hrd.watch import screen
+
+        if screen.usable():
+            return _full_screen(args, paths)
+    if len(paths) > 1:
+        raise UsageError("several --socket need the full screen of a terminal: give one of them.")
+    path = paths[0]
+    view = _view(args)
     try:
-        path = args.socket or _configured(args.config)
         connect(path, args.wait, _say, args.pid).close()
         with Client(
             path,
@@ -96,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
             reconnect=not args.once,
             on_lost=view.lost,
         ) as client:
-            follow(client, view, args.count, args.tracking)
+            follow(client, view, args.count, args.tracking, args.setup)
     except KeyboardInterrupt:
         pass
     except ClientError as error:
@@ -107,6 +121,31 @@ def run(args: argparse.Namespace) -> int:
     if args.once and not args.json:
         print(summary(view.count, view.rates_bpm))
     return 0
+
+
+def _full_screen(args: argparse.Namespace, paths: Sequence[str]) -> int:
+    """The view that fills the terminal; curses and what it needs are loaded here."""
+    from hrd.watch import screen
+    from hrd.watch.feed import Feed
+
+    for path in paths:
+        connect(path, args.wait, _say, args.pid).close()
+    feeds = [Feed(path, args.once, args.setup) for path in paths]
+    try:
+        screen.show(feeds, args.setup, Path.cwd())
+    finally:
+        for feed in feeds:
+            feed.close()
+    if args.once:
+        rates_bpm = [bpm for feed in feeds for bpm in feed.rates_bpm]
+        print(summary(sum(feed.count for feed in feeds), rates_bpm))
+    return 0
+
+
+def _view(args: argparse.Namespace) -> View:
+    if args.json:
+        return JsonView(sys.stdout.buffer, args.all, args.tracking, args.setup)
+    return SetupView(sys.stdout) if args.setup else view_for(sys.stdout)
 
 
 def _say(text: str) -> None:
@@ -154,10 +193,12 @@ def _lives(pid: Optional[int]) -> bool:
     return True
 
 
-def follow(client: Client, view: View, count: Optional[int], tracking: bool) -> None:
+def follow(
+    client: Client, view: View, count: Optional[int], tracking: bool, setup: bool = False
+) -> None:
     """Show the daemon's lines until ``count`` readings have been among them."""
     left = count
-    for line in client.lines():
+    for line in client.lines(setup=setup):
         message = decode(line)
         reading = HeartRate.from_message(message) if message.get("class") == "HR" else None
         view.line(line, reading)
@@ -176,186 +217,6 @@ def summary(count: int, rates_bpm: Sequence[float]) -> str:
         return said
     low, high = min(rates_bpm), max(rates_bpm)
     return f"{said}: median {median(rates_bpm):.1f}, from {low:.1f} to {high:.1f}"
-
-
-class View:
-    """One line of text per reading: for files, pipes and logs."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self.count = 0
-        self.rates_bpm = array.array("f")  # of days, if need be
-
-    def line(self, line: bytes, reading: Optional[HeartRate]) -> None:
-        """A line of the daemon, and the reading in it if it holds one."""
-        if reading is not None:
-            self.tally(reading)
-            self.show(reading)
-
-    def tally(self, reading: HeartRate) -> None:
-        """Count it, for the summary."""
-        self.count += 1
-        if reading.bpm is not None:
-            self.rates_bpm.append(reading.bpm)
-
-    def show(self, reading: HeartRate) -> None:
-        self._out.write(plain_line(reading) + "\n")
-        self._out.flush()
-
-    def lost(self, error: ClientError) -> None:
-        """The daemon is gone and is waited for."""
-        self._out.write(f"{_stamp(time.time())}  {_LOST}\n")
-        self._out.flush()
-
-    def close(self) -> None:
-        """Leave the terminal as it should be; may be called twice."""
-
-
-class JsonView(View):
-    """The daemon's lines, byte for byte: readings (those with a bpm only if ``tracking``), or
-    ``everything``."""
-
-    def __init__(self, out: BinaryIO, everything: bool, tracking: bool) -> None:
-        super().__init__(sys.stderr)
-        self._raw = out
-        self._everything = everything
-        self._tracking = tracking
-
-    def line(self, line: bytes, reading: Optional[HeartRate]) -> None:
-        if reading is not None:
-            self.tally(reading)
-        wanted = reading is not None and (reading.tracking or not self._tracking)
-        if self._everything or wanted:
-            self._raw.write(line)
-            self._raw.flush()
-
-    def lost(self, error: ClientError) -> None:
-        _say(f"{error} Waiting for it.")
-
-
-class LiveView(View):
-    """One line that changes, as wide as the terminal allows.
-
-    ``fancy``: the terminal can show block characters; ``bold``: it understands text attributes.
-    """
-
-    def __init__(self, out: TextIO, fancy: bool, bold: bool) -> None:
-        super().__init__(out)
-        self._fancy = fancy
-        self._bold = bold
-        self._recent_bpm: Deque[Optional[float]] = deque(maxlen=_HISTORY)
-        self._shown = False
-
-    def show(self, reading: HeartRate) -> None:
-        self._recent_bpm.append(reading.bpm if reading.tracking else None)
-        line = live_line(reading, list(self._recent_bpm), _width(), self._fancy, self._bold)
-        self._draw(line)
-
-    def lost(self, error: ClientError) -> None:
-        self._draw(_LOST[: _width()])
-
-    def _draw(self, line: str) -> None:
-        self._shown = True  # first: Ctrl-C may come at any time
-        self._out.write("\r" + line + "\x1b[K")
-        self._out.flush()
-
-    def close(self) -> None:
-        if self._shown:
-            self._out.write("\n")
-            self._out.flush()
-            self._shown = False
-
-
-_LOST = "no bpm: the daemon is gone; waiting for it"
-
-
-def _width() -> int:
-    return shutil.get_terminal_size().columns - 1  # the last column would wrap
-
-
-def view_for(out: TextIO) -> View:
-    """The view that suits the output."""
-    if not out.isatty() or os.environ.get("TERM", "dumb") == "dumb":
-        return View(out)
-    fancy = (out.encoding or "").lower().replace("-", "") == "utf8"
-    return LiveView(out, fancy=fancy, bold="NO_COLOR" not in os.environ)
-
-
-def plain_line(reading: HeartRate) -> str:
-    """A reading as a line of a log, with the local time of its newest frame."""
-    parts = [_stamp(reading.time_s), _headline(reading)]
-    return "  ".join(parts + [text for text in _details(reading) if text])
-
-
-def _stamp(time_s: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s))
-
-
-def live_line(
-    reading: HeartRate, recent_bpm: List[Optional[float]], width: int, fancy: bool, bold: bool
-) -> str:
-    """The line of the live view, at most ``width`` characters wide.
-
-    What matters least goes first when the terminal is narrow: the curve, then the details from
-    the right; the headline is cut last.
-    """
-    parts = [("♥ " if fancy and reading.tracking else "") + _headline(reading)]
-    if reading.tracking and reading.confidence is not None:
-        parts.append(_bar(reading.confidence, fancy) + f" {100 * reading.confidence:3.0f} %")
-        parts.append(STATES["tracking"])
-    parts += [text for text in _details(reading, confidence=False) if text]
-    if fancy and sum(bpm is not None for bpm in recent_bpm) >= 2:
-        parts.append(sparkline(recent_bpm))
-    while len(parts) > 1 and len("  ".join(parts)) > width:
-        parts.pop()
-    parts[0] = parts[0][: max(0, width)]
-    if bold:
-        parts[0] = f"\x1b[1m{parts[0]}\x1b[0m"
-    return "  ".join(parts)
-
-
-def sparkline(values: List[Optional[float]]) -> str:
-    """A curve of eight heights between the least and the greatest value (10 bpm apart at least,
-    so that calm looks calm); a gap where there is none."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return ""
-    low, high = min(known), max(known)
-    if high - low < 10.0:
-        middle = (low + high) / 2.0
-        low, high = middle - 5.0, middle + 5.0
-    blocks = "▁▂▃▄▅▆▇█"
-    top = len(blocks) - 1
-    return "".join(
-        " " if value is None else blocks[round(top * (value - low) / (high - low))]
-        for value in values
-    ).lstrip()
-
-
-def _headline(reading: HeartRate) -> str:
-    if reading.tracking:
-        return f"{reading.bpm:5.1f} bpm"
-    state = STATES.get(reading.state, reading.state)
-    if reading.reason is None:
-        return f"no bpm: {state}"
-    known = REASONS.get(reading.reason)
-    return f"no bpm: {state}, {known.short if known else reading.reason}"
-
-
-def _details(reading: HeartRate, confidence: bool = True) -> Tuple[str, ...]:
-    return (
-        f"confidence {reading.confidence:.2f}"
-        if confidence and reading.confidence is not None
-        else "",
-        f"snr {reading.snr_db:.1f} dB" if reading.snr_db is not None else "",
-        f"{reading.fps:.1f} fps" if reading.fps is not None else "",
-    )
-
-
-def _bar(share: float, fancy: bool) -> str:
-    cells = int(round(_BAR_CELLS * min(1.0, max(0.0, share))))
-    full, empty = ("█", "░") if fancy else ("#", ".")
-    return full * cells + empty * (_BAR_CELLS - cells)
 
 
 def _positive(text: str) -> int:
