@@ -84,7 +84,7 @@ test-docker:  ## execute docker/Dockerfile.cpu's steps and run the image (root, 
 test-service: $(DEVELOPMENT)  ## the service under a real systemd, in a container made for it (root, debootstrap)
 	$(BIN)/python -m pytest -q -rs tests/long/service.py $(ARGS)
 
-test-faults: $(DEVELOPMENT)  ## every fault of the README's table, injected into a running daemon
+test-faults: $(DEVELOPMENT)  ## every fault of docs/faults.md's table, injected into a running daemon
 	$(BIN)/python -m pytest -q -rs tests/long/faults.py $(ARGS)
 
 steady: $(DEVELOPMENT)  ## processor time and memory of the daemon with a 640x480 camera of 30 fps

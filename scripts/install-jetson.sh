@@ -62,7 +62,7 @@ has() { [ -e "$root$1" ]; }
 detect() {
     local line
     line=$(head -n 1 "$root/etc/nv_tegra_release" 2>/dev/null) ||
-        die "this is not a Jetson (no /etc/nv_tegra_release): use make install, or see README.md"
+        die "this is not a Jetson (no /etc/nv_tegra_release): use make install, or see docs/install.md"
     # "# R32 (release), REVISION: 7.1, GCID: ..., BOARD: t210ref, ..."
     if [[ ! $line =~ R([0-9]+).*REVISION:\ *([0-9]+)\.([0-9]+) ]]; then
         die "/etc/nv_tegra_release begins with \"$line\", which names no L4T release"

@@ -1,4 +1,4 @@
-"""The rules of the README and of CONTRIBUTING that hold for the code as a whole.
+"""The rules of docs/architecture.md and of CONTRIBUTING that hold for the code as a whole.
 
 What breaks a rule today is listed here, and the list can only shrink: an exception that is no
 longer needed fails the test as well.

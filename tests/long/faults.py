@@ -1,4 +1,4 @@
-"""The daemon as a process, mistreated in every way of the README's table (`make test-faults`).
+"""The daemon as a process, mistreated in every way of docs/faults.md's table (`make test-faults`).
 
 Each test injects one fault into a running daemon that reads a pulse of 72 bpm, listens to what is
 published meanwhile, and measures how long it takes until there is a bpm again. The table ends up
