@@ -73,7 +73,7 @@ def test_timestamps_count(capsys, face_clip: Path, tmp_path: Path, engine: str) 
 
 @pytest.mark.slow
 def test_drawn_face_with_waveform(capsys) -> None:
-    result = measure(capsys, "--ppg", "sim:bpm=95,seconds=15,seed=11")
+    result = measure(capsys, "--ppg", "-", "sim:bpm=95,seconds=15,seed=11")
     assert result["bpm"] == pytest.approx(95, abs=2)
     pulse = np.concatenate([chunk["bvp"] for chunk in result["ppg"]])
     assert len(pulse) == pytest.approx(15 * 30, abs=2)
@@ -96,7 +96,7 @@ def test_what_has_no_pulse_gets_no_bpm(capsys, spec: str) -> None:
 def test_text_output_is_for_people(capsys) -> None:
     assert main(["measure", "--engine", "pos", "sim:bpm=66,seconds=3,seed=2"]) == 0
     out = capsys.readouterr().out
-    assert "warming_up: FILLING_WINDOW" in out
+    assert "warming_up: FILLING_WINDOW (collecting the first seconds)" in out
     assert "whole clip: no bpm" in out
 
 

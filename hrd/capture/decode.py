@@ -159,7 +159,10 @@ def _layout(picture: Any, packing: Packing, chroma: Tuple[int, int], full_range:
 def _orientation_of(frame: Any) -> Orientation:
     from av.sidedata.sidedata import Type
 
-    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    try:
+        matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    except ValueError:  # PyAV lists none where FFmpeg gives a kind that it does not know (TIFF)
+        return UPRIGHT
     return UPRIGHT if matrix is None else orientation_from_matrix(bytes(matrix))
 
 

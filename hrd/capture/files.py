@@ -183,6 +183,18 @@ def lacks_moov(path: str) -> bool:
     return bool(kinds) and kinds[0] == b"ftyp" and b"moov" not in kinds
 
 
+def holds_one_picture(path: str) -> bool:
+    """Whether a file that gives no times holds no film at all, but one picture."""
+    import av
+
+    try:
+        with open_container(path) as container:
+            packets = container.demux(container.streams.video[0])
+            return sum(1 for _ in zip(range(2), (one for one in packets if one.size))) == 1
+    except (av.error.FFmpegError, OSError, ValueError, IndexError):
+        return False
+
+
 def promised_s(container: Any, stream: Any) -> Optional[float]:
     """How long the file says its picture lasts, None where it does not say."""
     if stream.duration is not None and stream.time_base is not None:

@@ -123,6 +123,14 @@ class PictureFolderSource(FrameSource):
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+def holds_pictures(path: str) -> bool:
+    """Whether a folder itself holds a film of numbered pictures: more than one of a series."""
+    try:
+        return len(_pictures_in(path)) > 1
+    except OSError:
+        return False
+
+
 def _find(path: str) -> Tuple[str, List[_Picture]]:
     """The folder that holds the pictures (the given one, or the only one in it that has any, as in
     PURE's ``01-01/01-01/``) and the pictures, in order."""

@@ -8,7 +8,15 @@ from typing import Any, Deque, Generator, Optional, Tuple, Union
 
 from hrd.capture.address import printable
 from hrd.capture.decode import RgbConverter, decode_threads
-from hrd.capture.files import Holes, check_file, is_pipe, open_container, promised_s, why_unreadable
+from hrd.capture.files import (
+    Holes,
+    check_file,
+    holds_one_picture,
+    is_pipe,
+    open_container,
+    promised_s,
+    why_unreadable,
+)
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
 from hrd.capture.stamps import FileTimes, NoTimes, Placed, SteadyTimes
 from hrd.capture.tracks import (
@@ -64,8 +72,10 @@ class VideoFileSource(FrameSource):
                 raise SourceError(
                     f"{self._name} is not a video that can be read: {why}; record it again."
                 )
+            if not self._waiting and not self._ended:
+                self._take_one()
             if self._ended and not self._waiting:
-                raise SourceError(f"{self._name} holds a single picture: give a video file.")
+                raise SourceError(self._one_picture())
         except SourceError:
             self.close()
             raise
@@ -176,7 +186,15 @@ class VideoFileSource(FrameSource):
             )
         return FileTimes(self._name, scale), claimed_fps
 
+    def _one_picture(self) -> str:
+        return (
+            f"{self._name} is a single picture, a photograph: a pulse shows in a film only; give "
+            "a video file."
+        )
+
     def _without_times(self) -> str:
+        if not self._pipe and holds_one_picture(self._path):
+            return self._one_picture()
         return (
             f"{self._name} gives no times for its pictures, so the rate is not known: give the "
             "rate that it was taken at, such as --fps 30."

@@ -31,9 +31,19 @@ class Parser(argparse.ArgumentParser):
         self, args: Any = None, namespace: Any = None
     ) -> Tuple[argparse.Namespace, List[str]]:
         namespace, extra = super().parse_known_args(args, namespace)
+        if extra and not any(word.startswith("-") for word in extra):
+            extra = self._taken_by_a_list(namespace, extra)
         if extra:
             self._unknown(extra)
         return namespace, extra
+
+    def _taken_by_a_list(self, namespace: argparse.Namespace, extra: List[str]) -> List[str]:
+        """FILE --csv OUT FILE: argparse gives a list what stands together only."""
+        for action in self._get_positional_actions():
+            if action.nargs in ("+", "*") and action.type is None and action.choices is None:
+                setattr(namespace, action.dest, [*getattr(namespace, action.dest), *extra])
+                return []
+        return extra
 
     def _unknown(self, extra: List[str]) -> NoReturn:
         flags = [word.partition("=")[0] for word in extra if word.startswith("-")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from hrd.capture.address import printable, shown_address
@@ -11,8 +11,9 @@ from hrd.capture.source import SourceError
 from hrd.config import Config
 from hrd.engine.select import Selection
 from hrd.face.detect import FaceDetector
+from hrd.measure.still import StillPicture
 from hrd.pipeline import Pipeline
-from hrd.types import NEAR_BPM, PulseChunk, Reading, State
+from hrd.types import NEAR_BPM, PulseChunk, Reading, Reason, State
 
 _SAME_MOMENT_S = 0.5
 
@@ -33,6 +34,28 @@ class Measurement:
     confidence: Optional[float]
     cuts_s: List[float] = field(default_factory=list)
     """Where the clip was cut: another scene, face or clock."""
+    still: bool = False
+    """The film shows one picture throughout: nothing could be read of a photograph."""
+
+    @property
+    def tracking(self) -> int:
+        """How many readings have a bpm."""
+        return sum(reading.bpm is not None for reading in self.readings)
+
+    @property
+    def why_no_bpm(self) -> str:
+        """What there is to say where the whole clip has no bpm; empty where it has one."""
+        if self.bpm is not None:
+            return ""
+        if self.still:
+            return "it shows one still picture throughout, and a photograph has no pulse"
+        if self.cuts_s:
+            cuts = ", ".join(f"{time_s:.1f} s" for time_s in self.cuts_s[:3])
+            return f"it is cut (at {cuts}), and its parts do not tell one rate"
+        seen = [reading for reading in self.readings if reading.state is not State.NO_FACE]
+        if not seen:
+            return "nobody is to be seen"
+        return "the signal does not support one"
 
     def as_json(self) -> Dict[str, Any]:
         """The object that ``hrd measure --json`` prints (absent, never null)."""
@@ -46,6 +69,8 @@ class Measurement:
             "bpm": None if self.bpm is None else round(self.bpm, 1),
             "confidence": None if self.confidence is None else round(self.confidence, 3),
         }
+        if self.still:
+            result["still"] = True
         if self.cuts_s:
             result["cuts"] = [round(time_s, 3) for time_s in self.cuts_s]
         if self.pulse:
@@ -80,6 +105,7 @@ def measure_file(
     pipeline = Pipeline(
         detector, engine, config.pipeline(), on_pulse=pulse.append if keep_pulse else None
     )
+    still = StillPicture()
     frames = 0
     end_s = 0.0
     with open_source(path, config.source.capture) as source:
@@ -89,6 +115,7 @@ def measure_file(
         for frame in source:
             frames += 1
             end_s = frame.time_s
+            still.push(frame.image, frame.time_s)
             reading = pipeline.push(frame)
             if reading is not None:
                 readings.append(reading)
@@ -103,6 +130,9 @@ def measure_file(
         readings.append(last)
     bpm = pipeline.pulse.whole_clip_bpm()
     confidence = _confidence_in(bpm, readings)
+    one_picture = still.seen() and not any(reading.bpm is not None for reading in readings)
+    if one_picture:
+        readings = [_of_a_photograph(reading) for reading in readings]
     return Measurement(
         file=printable(path),
         seconds=end_s,
@@ -114,8 +144,17 @@ def measure_file(
         pulse=pulse,
         bpm=None if confidence is None else bpm,
         confidence=confidence,
-        cuts_s=pipeline.pulse.cuts_s,
+        cuts_s=[] if one_picture else pipeline.pulse.cuts_s,
+        still=one_picture,
     )
+
+
+def _of_a_photograph(reading: Reading) -> Reading:
+    """What was said while it was still unknown that the picture would never change, put right: no
+    camera has gone, and no signal is about to come."""
+    if reading.state is State.NO_FACE:
+        return reading
+    return replace(reading, state=State.UNSURE, reason=Reason.WEAK_SIGNAL)
 
 
 def _confidence_in(bpm: Optional[float], readings: Sequence[Reading]) -> Optional[float]:
