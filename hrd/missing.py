@@ -31,6 +31,8 @@ _PYTHON = {
     "h5py": "hrd[train]",
     "sklearn": "hrd[train]",
     "scipy": "hrd[eval]",
+    "bleak": "hrd[devices]",
+    "serial": "hrd[devices]",
     "onnxruntime": "hrd[cpu]",
     "prometheus_client": "hrd[metrics]",
 }

@@ -25,6 +25,8 @@ COMMANDS = (
     "train",
     "export",
     "eval",
+    "record",
+    "compare",
     "help",
     "completion",
 )

@@ -1,0 +1,1 @@
+"""hrd beside a reference device: clocks aligned, errors, and whether the confidence is right."""
