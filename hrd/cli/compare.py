@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             "  hrd compare --reference ble --seconds 300 --keep anna --out anna.html\n"
             "  hrd compare anna ben --out both.html\n"
             "  hrd compare --hrd evening.jsonl --reference oximeter.csv --json\n"
-            "  hrd measure subject1/vid.avi --json --ppg > one.json\n"
+            "  hrd measure subject1/vid.avi --json --ppg - > one.json\n"
             "  hrd compare --hrd one.json --reference subject1/ground_truth.txt"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -6,7 +6,7 @@ import asyncio
 import time
 from queue import Empty, Queue
 from threading import Thread
-from typing import Any, Callable, Iterator, Optional, Union
+from typing import Any, Callable, Iterator, Optional
 
 from hrd.devices.sample import Device, DeviceError, Sample
 
@@ -60,7 +60,7 @@ class Strap(Device):
             import bleak
 
             self._backend = bleak
-        said: Queue[Union[Sample, Exception, None]] = Queue()
+        said: Queue = Queue()
         thread = Thread(target=self._listen, args=(said, is_over), name="strap", daemon=True)
         thread.start()
         while True:
@@ -80,18 +80,14 @@ class Strap(Device):
                 ) from None
             yield one
 
-    def _listen(
-        self, said: Queue[Union[Sample, Exception, None]], is_over: Callable[[], bool]
-    ) -> None:
+    def _listen(self, said: Queue, is_over: Callable[[], bool]) -> None:
         try:
             asyncio.run(self._stay(said, is_over))
             said.put(None)
         except Exception as error:  # bleak raises what its backends raise; the reader is told
             said.put(error)
 
-    async def _stay(
-        self, said: Queue[Union[Sample, Exception, None]], is_over: Callable[[], bool]
-    ) -> None:
+    async def _stay(self, said: Queue, is_over: Callable[[], bool]) -> None:
         found: Optional[Any] = None
         while not is_over():
             if found is None:
