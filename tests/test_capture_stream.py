@@ -12,7 +12,8 @@ from hrd.capture.options import CaptureOptions
 from hrd.capture.source import SourceError
 from hrd.capture.stream import StreamSource
 from hrd.picture import to_rgb
-from tests.rtsp_server import SDP, SDP_H265, RtspServer, rtp_frames
+from tests.rtp_jpeg import rtp_jpeg_frames
+from tests.rtsp_server import SDP, SDP_H265, SDP_JPEG, RtspServer, rtp_frames
 from tests.video_making import level_of, make_sound, make_video, picture
 
 OPTIONS = CaptureOptions(open_timeout_s=10.0, read_timeout_s=5.0)
@@ -88,6 +89,39 @@ def test_other_codecs_and_b_frames_come_in_the_order_of_display(codec, sdp, opti
     rises = np.diff([level_of(to_rgb(f)) for f in got])
     assert rises.min() > -1.0 or rises.min() < -150.0  # or it began anew
     assert np.median(rises) == pytest.approx(2.0, abs=0.75)
+
+
+@pytest.mark.parametrize("transport", ["TCP", "UDP"])
+def test_motion_jpeg_over_rtsp(transport):
+    images = [np.full((64, 96, 3), 20 + 2 * (i % 100), np.uint8) for i in range(150)]
+    frames = rtp_jpeg_frames(images, FPS)
+    play = in_bursts(frames, lambda gone: gone.wait(30))
+    camera = RtspServer(play, sdp=SDP_JPEG, transport=transport)
+    with camera as server, StreamSource(server.url, OPTIONS) as source:
+        assert (source.info.width_px, source.info.height_px) == (96, 64)
+        assert source.info.pixel_format == "jpeg"
+        got = [source.read() for _ in range(60)]
+    levels = np.array([float(to_rgb(f).mean()) for f in got])
+    times_s = np.array([f.time_s for f in got])
+    assert np.median(np.diff(times_s)) == pytest.approx(1 / FPS, abs=1e-3)
+    steps = np.diff(levels) % 200
+    assert np.median(steps) == pytest.approx(2, abs=0.5)
+
+
+def test_motion_jpeg_with_a_piece_lost_is_left_out():
+    noise = np.random.default_rng(2).integers(0, 255, (150, 128, 160, 3), np.uint8)
+    frames = rtp_jpeg_frames([90 + one // 3 for one in noise], FPS)
+    assert min(len(frame) for frame in frames) > 2
+    for frame in frames[40::10]:
+        del frame[1]
+    play = in_bursts(frames, lambda gone: gone.wait(30))
+    with RtspServer(play, sdp=SDP_JPEG) as server, StreamSource(server.url, OPTIONS) as source:
+        got = [source.read() for _ in range(80)]
+    assert min(float(to_rgb(f).std()) for f in got) > 5.0
+    means = [float(to_rgb(f).mean()) for f in got]
+    assert means == pytest.approx([np.median(means)] * len(means), abs=2.0)
+    gaps = np.diff([f.time_s for f in got])
+    assert 4 <= (gaps > 1.5 / FPS).sum() <= 8
 
 
 def test_a_camera_that_offers_udp_only(frames):
