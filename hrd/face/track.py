@@ -211,13 +211,27 @@ class FaceTracker:
             parts = parts_of(area)
             if parts:
                 self._part = (self._part + 1) % len(parts)
-                found = self._detect(frame, parts[self._part])
-                faces = [face for face in found if face.score >= PART_MIN_SCORE]
+                faces = self._look_closer(frame, parts[self._part], area)
         if faces:
             self._take(max(faces, key=_area), frame.time_s)
         elif suspect and self._spare > 0:
             self._spare -= 1
             self._unseen = max(self._unseen, 1)
+
+    def _look_closer(self, frame: Frame, part: Region, area: Region) -> List[FaceBox]:
+        """Faces in a part of the picture; one that is not sure because it is small in the part
+        too is looked at again from near, where it must be."""
+        found = self._detect(frame, part)
+        sure = [face for face in found if face.score >= PART_MIN_SCORE]
+        if sure or not found:
+            return sure
+        best = found[0]
+        side = _FAR_SIDES * max(best.w_px, best.h_px)
+        if side >= part.width_px:
+            return []
+        near = self._detect(frame, around(*best.center_px, side, area))
+        same = _most_overlapping(best, [face for face in near if face.score >= PART_MIN_SCORE])
+        return [] if same is None else [same]
 
     def _confirm(self, frame: Frame) -> None:
         """See whether the face that is held is still there."""
