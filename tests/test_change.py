@@ -8,7 +8,7 @@ import pytest
 from hrd.estimate.change import ChangeConfig, ChangeDetector
 from hrd.estimate.confidence import load_calibration
 from hrd.estimate.estimator import HeartRateEstimator
-from hrd.estimate.spectrum import Spectrum, welch_spectrum
+from hrd.estimate.spectrum import Spectrum, periodogram
 from hrd.types import PulseChunk
 
 FS_HZ = 30.0
@@ -22,7 +22,7 @@ def wave(bpm: np.ndarray, noise: float = 0.0, seed: int = 0) -> np.ndarray:
 
 
 def spectrum_of(bpm: float, seconds: float = 5.0) -> Spectrum:
-    return welch_spectrum(wave(np.full(int(seconds * FS_HZ), bpm)), FS_HZ)
+    return periodogram(wave(np.full(int(seconds * FS_HZ), bpm)), FS_HZ)
 
 
 def test_a_change_is_believed_when_it_is_said_twice() -> None:

@@ -14,7 +14,7 @@ from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator
 from hrd.estimate.features import FEATURE_NAMES, Features
 from hrd.estimate.gate import MAX_JUMP_BPM, PublishGate
 from hrd.estimate.ratefilter import NEAR_BPM, HeartRateFilter
-from hrd.estimate.spectrum import welch_spectrum
+from hrd.estimate.spectrum import periodogram
 from hrd.estimate.sqi import QualityIndices, ReferenceWindow
 from hrd.estimate.whole import WholeClip
 from hrd.reference import REGIONS
@@ -125,8 +125,8 @@ def test_a_step_of_the_rate_is_followed() -> None:
 
 def test_one_bad_window_does_not_drag_the_reading_away() -> None:
     tracker = HeartRateFilter()
-    good = welch_spectrum(beat(np.full(360, 70.0)), FS)
-    bad = welch_spectrum(
+    good = periodogram(beat(np.full(360, 70.0)), FS)
+    bad = periodogram(
         0.9 * beat(np.full(360, 150.0)) + beat(np.full(360, 70.0)) + 0.5 * noise(360), FS
     )
     for _ in range(5):

@@ -11,7 +11,7 @@ import pytest
 from hrd.engine.base import Engine, EngineError
 from hrd.engine.pos import PosEngine
 from hrd.errors import UsageError
-from hrd.estimate.spectrum import peak_hz, snr_db, welch_spectrum
+from hrd.estimate.spectrum import peak_hz, periodogram, snr_db
 from hrd.evaluation.classic import ChromEngine, GreenEngine
 from hrd.evaluation.methods import choose_methods, describe
 from hrd.types import CROP_PX, MODEL_FS_HZ, RoiChunk
@@ -61,7 +61,7 @@ def run(engine: Engine, pictures: np.ndarray, sizes: List[int], cut_at: int = -1
 def test_reads_a_pulse_with_the_right_sign_and_delay(make: Type[Engine], bpm: float) -> None:
     engine = make()
     bvp = run(engine, crops(20.0, bpm), [30])[engine.delay_frames + 60 :]
-    assert 60.0 * peak_hz(welch_spectrum(bvp, MODEL_FS_HZ)) == pytest.approx(bpm, abs=0.3)
+    assert 60.0 * peak_hz(periodogram(bvp, MODEL_FS_HZ)) == pytest.approx(bpm, abs=0.3)
     # what was cut off in front: sample k is of the time (k + 60) / fs, and rises with systole
     t = (np.arange(len(bvp)) + 60) / MODEL_FS_HZ
     assert np.corrcoef(bvp, np.sin(2 * np.pi * bpm / 60.0 * t))[0, 1] > 0.97
@@ -95,7 +95,7 @@ def test_chrom_takes_out_what_green_does_not() -> None:
     found = {}
     for engine in (ChromEngine(), GreenEngine(), PosEngine()):
         bvp = run(engine, pictures, [30])[engine.delay_frames + 60 :]
-        found[engine.info.name] = snr_db(welch_spectrum(bvp, MODEL_FS_HZ), 72.0 / 60.0)
+        found[engine.info.name] = snr_db(periodogram(bvp, MODEL_FS_HZ), 72.0 / 60.0)
     assert found["chrom"] > found["green"] + 10.0
     assert found["pos"] > found["green"] + 10.0
 

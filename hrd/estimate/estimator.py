@@ -14,7 +14,7 @@ from hrd.estimate.confidence import Calibration
 from hrd.estimate.features import Features
 from hrd.estimate.options import EstimatorConfig
 from hrd.estimate.ratefilter import FilterConfig, HeartRateFilter
-from hrd.estimate.spectrum import peak_near_bpm, snr_db, welch_spectrum
+from hrd.estimate.spectrum import peak_near_bpm, periodogram, snr_db
 from hrd.estimate.sqi import ReferenceWindow
 from hrd.types import PulseChunk, ReferenceSignals
 
@@ -98,7 +98,7 @@ class HeartRateEstimator:
         if self.window_s < self._config.min_window_s:
             return None
         self._forget_what_has_changed()
-        spectrum = welch_spectrum(self._bvp, self._fs_hz)
+        spectrum = periodogram(self._bvp, self._fs_hz)
         if not spectrum.power.any():
             return None
         step_s = 1.0 if self._estimated_s is None else max(0.0, self._end_s - self._estimated_s)
@@ -126,7 +126,7 @@ class HeartRateEstimator:
         count = int(round(self._change.config.newest_s * self._fs_hz))
         if not self._said_bpm or len(self._bvp) < count + self._fs_hz:
             return
-        newest = welch_spectrum(self._bvp[-count:], self._fs_hz, _NEWEST_POINTS)
+        newest = periodogram(self._bvp[-count:], self._fs_hz, _NEWEST_POINTS)
         independent_per_s = self._filter_config.independent_per_s
         if not self._change.changed(newest, self._said_bpm[-1], independent_per_s):
             return

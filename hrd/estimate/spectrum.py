@@ -39,13 +39,17 @@ class Spectrum:
         return np.interp(frequency_hz, self.frequency_hz, self.power, left=0.0, right=0.0)
 
 
-def welch_spectrum(bvp: np.ndarray, fs_hz: float, points: int = GRID_POINTS) -> Spectrum:
-    """Welch's spectrum (Welch 1967) with one segment as long as the signal.
+def periodogram(bvp: np.ndarray, fs_hz: float, points: int = GRID_POINTS) -> Spectrum:
+    """One periodogram (Schuster 1898) over the whole signal, detrended, boxcar, zero-padded.
 
-    ``bvp``: (N,) samples, at least 2 s of them; ``ValueError`` if fewer. A shorter segment would
-    be blurred to several bpm. Boxcar rather than a taper: with so few beats the taper's wider
-    peak costs more than its lower side lobes save. A silent signal gives a spectrum of zeros.
-    ``points``: of the transform, zeros appended; fewer are enough for a shorter signal.
+    ``bvp``: (N,) samples, at least 2 s of them; ``ValueError`` if fewer. A silent signal gives a
+    spectrum of zeros. ``points``: of the transform, zeros appended; fewer are enough for a shorter
+    signal.
+
+    Not averaged over shorter segments (Welch 1967), and no taper: with so few beats both widen the
+    peak more than they calm the noise. ``python tools/segments.py``, drawn hearts, mean error in
+    bpm of one segment and of three that overlap by half, all boxcar: 2.4 and
+    3.1 (12 s, 6 dB), 5.4 and 6.9 (12 s, 0 dB), 7.7 and 7.6 (8 s, 0 dB), 10.3 and 11.9 (6 s, 0 dB).
     """
     count = len(bvp)
     if count < SHORTEST_S * fs_hz:

@@ -6,19 +6,17 @@ from typing import List, Optional
 
 import numpy as np
 
+from hrd.estimate.bartlett import SEGMENT_S, MeanSpectrum
 from hrd.estimate.ratefilter import HeartRateFilter
-from hrd.estimate.spectrum import Spectrum, peak_near_bpm, welch_spectrum
+from hrd.estimate.spectrum import Spectrum, peak_near_bpm, periodogram
 from hrd.types import NEAR_BPM, PulseChunk
-
-SEGMENT_S = 60.0
-"""Longest Welch segment: a clip up to this length is read as one."""
 
 MIN_SIGNAL_S = 5.0
 _HOLE_S = 1e-3
 
 
 class WholeClip:
-    """Averages the spectra of successive segments (Welch 1967) and reads the average's peak.
+    """Averages the periodograms of successive segments and reads the average's peak.
 
     A hole in the signal (the face was lost) ends a segment; what is shorter than 5 s is left out.
     ``begin_anew``: what follows may be of somebody else, and a rate is given only if both parts
@@ -34,9 +32,7 @@ class WholeClip:
         self._count = 0
         self._end_s: Optional[float] = None
         self._fs_hz = 0.0
-        self._power: Optional[np.ndarray] = None
-        self._frequency = np.zeros(0)
-        self._seconds = 0.0
+        self._segments = MeanSpectrum()
 
     def push(self, chunk: PulseChunk) -> None:
         """Append a chunk of signal."""
@@ -72,30 +68,20 @@ class WholeClip:
         return (max(rates_bpm) + min(rates_bpm)) / 2.0
 
     def _part_bpm(self) -> Optional[float]:
-        power, seconds = self._power, self._seconds
-        tail = self._spectrum()
-        if tail is not None:
-            weighted = tail.power * tail.duration_s
-            power = weighted if power is None else power + weighted
-            seconds += tail.duration_s
-            self._frequency = tail.frequency_hz
-        if power is None or not power.any():
+        spectrum = self._segments.mean(unfinished=self._spectrum())
+        if spectrum is None:
             return None
-        spectrum = Spectrum(self._frequency, power / seconds, min(seconds, SEGMENT_S))
         rate_bpm = HeartRateFilter().update(spectrum, 1.0).bpm
         return peak_near_bpm(spectrum, rate_bpm)
 
     def _spectrum(self) -> Optional[Spectrum]:
         if self._count < MIN_SIGNAL_S * self._fs_hz or self._count == 0:
             return None
-        return welch_spectrum(np.concatenate(self._parts), self._fs_hz)
+        return periodogram(np.concatenate(self._parts), self._fs_hz)
 
     def _close_segment(self) -> None:
         spectrum = self._spectrum()
         if spectrum is not None:
-            weighted = spectrum.power * spectrum.duration_s
-            self._power = weighted if self._power is None else self._power + weighted
-            self._seconds += spectrum.duration_s
-            self._frequency = spectrum.frequency_hz
+            self._segments.add(spectrum)
         self._parts = []
         self._count = 0

@@ -7,7 +7,7 @@ from typing import List, Optional
 import numpy as np
 from scipy.signal import butter, find_peaks, sosfiltfilt
 
-from hrd.estimate.spectrum import peak_hz, welch_spectrum
+from hrd.estimate.spectrum import peak_hz, periodogram
 
 _BLOCK_S, _MARGIN_S = 20.0, 3.0  # a rate is assumed to stay within its band for so long
 _BAND = (0.5, 1.7)  # of the block's rate: one peak a beat is left, the dicrotic wave is not
@@ -37,7 +37,7 @@ def _peaks(wave: np.ndarray, fs_hz: float) -> np.ndarray:
     """Places (B,) of the peaks, in samples."""
     if len(wave) < 4.0 * fs_hz or wave.std() <= 0.0:
         return np.zeros(0)
-    rate_hz = peak_hz(welch_spectrum(wave, fs_hz))
+    rate_hz = peak_hz(periodogram(wave, fs_hz))
     high_hz = min(_BAND[1] * rate_hz, 0.45 * fs_hz)
     sos = butter(2, [_BAND[0] * rate_hz, high_hz], "bandpass", fs=fs_hz, output="sos")
     smooth = sosfiltfilt(sos, wave - wave.mean())

@@ -10,15 +10,13 @@ import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
 from hrd.errors import HrdError
-from hrd.estimate.spectrum import Spectrum, peak_hz, welch_spectrum
+from hrd.estimate.bartlett import SEGMENT_S, MeanSpectrum
+from hrd.estimate.spectrum import SHORTEST_S, Spectrum, peak_hz, periodogram
 from hrd.evaluation.beats import beat_times, mean_rate_bpm
 from hrd.types import MODEL_FS_HZ, FaceView, Frame
 
 BVP, RATE = "bvp", "rate"
 REFERENCES = (BVP, RATE)
-
-SEGMENT_S = 60.0
-"""Longest stretch read as one spectrum; of a longer one the spectra are averaged (Welch 1967)."""
 
 _MIN_COVER = 0.8  # share of a window that a signal must cover to stand for it
 _LOW_PASS_HZ = 8.0  # a reference sampled faster than the grid is freed of what would fold back
@@ -161,26 +159,14 @@ def mean_spectrum(parts: List[np.ndarray]) -> Optional[Spectrum]:
 
     None if no piece is 2 s long or all are silent.
     """
-    power: Optional[np.ndarray] = None
-    frequency_hz = np.zeros(0)
-    seconds, longest_s = 0.0, 0.0
+    mean = MeanSpectrum()
     limit = int(SEGMENT_S * MODEL_FS_HZ)
     for part in parts:
         pieces = max(1, int(np.ceil(len(part) / limit)))
         for piece in np.array_split(part, pieces):
-            if len(piece) < 2.0 * MODEL_FS_HZ:
-                continue
-            spectrum = welch_spectrum(piece, MODEL_FS_HZ)
-            if not spectrum.power.any():
-                continue
-            weighted = spectrum.power * spectrum.duration_s
-            power = weighted if power is None else power + weighted
-            frequency_hz = spectrum.frequency_hz
-            seconds += spectrum.duration_s
-            longest_s = max(longest_s, spectrum.duration_s)
-    if power is None:
-        return None
-    return Spectrum(frequency_hz, power / seconds, longest_s)
+            if len(piece) >= SHORTEST_S * MODEL_FS_HZ:
+                mean.add(periodogram(piece, MODEL_FS_HZ))
+    return mean.mean()
 
 
 def checked_signal(
