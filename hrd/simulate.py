@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from hrd.capture.simulated import FACE, SimulatedConfig, SimulatedSource
+from hrd.drawn_mark import MARK, RECIPE
 from hrd.errors import HrdError
 from hrd.sim.look import PULSE_OF_GROUP
 from hrd.sim.motion import DIFFICULTIES
@@ -130,7 +131,7 @@ def _write_subject(
             "noise": config.noise,
             "codec": codec,
         }
-    (folder / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+    (folder / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_video(
@@ -143,6 +144,7 @@ def _write_video(
     rate = Fraction(source.config.fps).limit_denominator(100_000)
     times_s = []
     with av.open(str(path), "w", format="avi") as container:
+        container.metadata["comment"] = MARK
         stream = container.add_stream(codec, rate=rate, options=dict(options))
         stream.width, stream.height = source.config.size
         stream.pix_fmt = pixel_format

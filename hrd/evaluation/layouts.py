@@ -132,6 +132,7 @@ def _ubfc(
         reference=Reference(ppg, ppg_s, *_alive(bpm, bpm_s)),
         frames=_video(folder / _VIDEO),
         groups=_simulated_groups(folder),
+        pictures=folder / _VIDEO,
     )
 
 
@@ -211,6 +212,7 @@ def load_pure(folder: Path) -> Recording:
         frames=partial(pure_frames, images),
         groups={"motion": _PURE_TASKS.get(name.split("-")[1], name.split("-")[1])},
         count=len(images),
+        pictures=pictures,
     )
 
 
@@ -258,6 +260,7 @@ def load_cohface(folder: Path) -> Recording:
         name=f"{folder.parent.name}/{folder.name}",
         reference=Reference(pulse, pulse_s),
         frames=_video(folder / "data.avi"),
+        pictures=folder / "data.avi",
         groups={"light": _COHFACE_LIGHT.get(folder.name, folder.name)},
     )
 
@@ -300,6 +303,7 @@ def load_ubfc_phys(folder: Path, task: str) -> Recording:
         name=name,
         reference=Reference(bvp, bvp_s),
         frames=_video(folder / f"vid_{name}.avi"),
+        pictures=folder / f"vid_{name}.avi",
         groups={"motion": _PHYS_TASKS.get(task, task)},
     )
 

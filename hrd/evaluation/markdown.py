@@ -12,7 +12,7 @@ from hrd.evaluation.published import (
     TOOLBOX_UBFC,
     Published,
 )
-from hrd.evaluation.summary import MAIN_WINDOW_S, SETTLED_S
+from hrd.evaluation.summary import ALL, MAIN_WINDOW_S, SETTLED_S
 
 REFERENCE_TEXT = {
     "bvp": "highest peak of the spectrum of the reference pulse wave, same window, same code",
@@ -20,21 +20,38 @@ REFERENCE_TEXT = {
 }
 
 _ABSENT = "-"
+_WORST = 20
 
 
 def markdown(report: Dict[str, Any]) -> str:
     """The whole report as Markdown."""
-    parts = [f"# hrd eval: {report['title']}", _head(report)]
+    parts = [f"# hrd eval: {titled(report)}", _head(report)]
     sections = report["sections"]
     for section in sections:
         if section["name"]:
             parts.append(f"## {section['name']}")
         parts.extend(_section(section, report))
     if report["layout"] in ("ubfc-rppg", "ubfc-rppg-1") and sections:
-        parts.append(_under_the_paper(sections[0], report))
+        if report["recordings"].get("drawn"):
+            parts.append(
+                "The paper's table is left out: it is of real people, and here are drawn faces."
+            )
+        else:
+            parts.append(_under_the_paper(sections[0], report))
     if report["layout"] == "testset" and report["references"]:
         parts.append(_pattern())
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def titled(report: Dict[str, Any]) -> str:
+    """The data set's name; where drawn faces lie in its layout, that comes first."""
+    count = report["recordings"]
+    drawn = count.get("drawn", 0)
+    if not drawn or report["layout"] in ("simulated", "testset", "painted"):
+        return str(report["title"])
+    evaluated = count["evaluated"]
+    which = "drawn faces" if drawn == evaluated else f"{drawn} of {evaluated} faces drawn"
+    return f"{which}, in the layout of {report['title']}"
 
 
 def _head(report: Dict[str, Any]) -> str:
@@ -94,7 +111,31 @@ def _section(section: Dict[str, Any], report: Dict[str, Any]) -> List[str]:
         parts.append(table(name, split))
     if section["live"]:
         parts.append(_live_table(section["live"], report))
+    if len(section["by_recording"]) > 1 and section["name"] != ALL:
+        parts.append(_recording_table(section["by_recording"]))
     return parts
+
+
+def _recording_table(recordings: Sequence[Dict[str, Any]]) -> str:
+    """The worst first; error and published share by method."""
+    shown = recordings[:_WORST]
+    methods = list(shown[0]["methods"])
+    live = [m for m in methods if any("published" in one["methods"][m] for one in shown)]
+    head = ["recording", "seconds", "reference, bpm"]
+    head += [f"{method}, MAE" for method in methods] + [f"{method}, published" for method in live]
+    rows = []
+    for one in shown:
+        name = one["recording"] + (" (drawn)" if one.get("drawn") else "")
+        row = [name, f"{one['seconds']:g}", _number(one.get("reference_bpm"), 1)]
+        row += [_number(one["methods"][method].get("mae")) for method in methods]
+        row += [_percent(one["methods"][method].get("published")) for method in live]
+        rows.append(row)
+    rest = len(recordings) - len(shown)
+    more = f" The other {rest} are in recordings.csv (`--out`)." if rest else ""
+    return (
+        f"### Each recording, worst first\n\nBy the error of {methods[0]}; MAE in bpm over windows "
+        f"of {MAIN_WINDOW_S:g} s, ungated.{more}\n\n{_table(head, rows)}"
+    )
 
 
 def _window_table(figures: Dict[str, Any]) -> str:

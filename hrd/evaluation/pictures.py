@@ -1,4 +1,4 @@
-"""Pictures of a report: Bland-Altman, reliability, coverage against error."""
+"""Pictures of a report: Bland-Altman, reliability, coverage against error, single recordings."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
-from hrd.errors import HrdError
+from hrd.evaluation import recording_pictures
+from hrd.evaluation.figure import ACCENT, INK, LINES, MUTED, need_matplotlib, plain
+from hrd.evaluation.markdown import titled
 from hrd.evaluation.protocol import WindowRow
+from hrd.evaluation.runner import RecordingResult
 from hrd.evaluation.summary import ALL, MAIN_WINDOW_S
 from hrd.types import NEAR_BPM
 
 _COLUMNS = 3
-_INK, _MUTED, _ACCENT = "#1b1f24", "#8a929b", "#b3261e"
-_LINES = ("#0b5fa5", "#c2570c", "#2e7d32", "#6a3fa0", "#8d6e00", "#00707a")
 
 
-def draw_all(folder: Path, report: Dict[str, Any], rows: Sequence[WindowRow]) -> List[Path]:
+def draw_all(
+    folder: Path, report: Dict[str, Any], results: Sequence[RecordingResult]
+) -> List[Path]:
     """Draw what there is to draw into ``folder``. Raises ``HrdError`` without matplotlib."""
-    _need_matplotlib()
+    need_matplotlib()
     paths = []
+    rows = [row for result in results for row in result.windows]
     for section in report["sections"]:
         name = section["name"]
         stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         ending = f"-{stem}" if stem else ""
         own = [row for row in rows if row.section == name or name == ALL]
         own = [row for row in own if row.bpm is not None]
-        title = f"{report['title']}" + (f", {name}" if name else "")
+        title = titled(report) + (f", {name}" if name else "")
         main = [row for row in own if row.window_s == MAIN_WINDOW_S] or own
         if main:
             path = folder / f"bland-altman{ending}.png"
@@ -39,27 +43,50 @@ def draw_all(folder: Path, report: Dict[str, Any], rows: Sequence[WindowRow]) ->
             path = folder / f"reliability{ending}.png"
             reliability(path, title, live, report["min_confidence"])
             paths.append(path)
+        if name != ALL:
+            in_section = [result for result in results if result.section == name]
+            paths += _of_recordings(folder, ending, title, section, report, in_section)
+    return paths
+
+
+def _of_recordings(
+    folder: Path,
+    ending: str,
+    title: str,
+    section: Dict[str, Any],
+    report: Dict[str, Any],
+    results: Sequence[RecordingResult],
+) -> List[Path]:
+    worst = recording_pictures.worst(section, results)
+    if not worst:
+        return []
+    paths = []
+    if section["live"]:
+        paths.append(folder / f"rates{ending}.png")
+        method = next(iter(section["live"]))
+        recording_pictures.rate_against_time(
+            paths[-1], title, worst, method, report["min_confidence"]
+        )
+    if any(result.excerpt is not None for result in worst):
+        paths.append(folder / f"waves{ending}.png")
+        recording_pictures.waves(paths[-1], title, worst, list(report["methods"]))
     return paths
 
 
 def bland_altman(path: Path, title: str, rows: Sequence[WindowRow], methods: List[str]) -> None:
     """Error against the mean of reading and reference, a panel per method (Bland & Altman 1986):
-    bias, and limits of agreement at 1.96 standard deviations."""
-    pyplot = _need_matplotlib()
+    bias, and limits of agreement at 1.96 standard deviations. Each panel has a scale of its own."""
+    pyplot = need_matplotlib()
     methods = [method for method in methods if any(row.method == method for row in rows)]
     columns = min(_COLUMNS, len(methods))
     lines = int(np.ceil(len(methods) / columns))
     figure, axes = pyplot.subplots(
         lines,
         columns,
-        figsize=(4.2 * columns, 3.4 * lines),
+        figsize=(5.0 * columns, 3.6 * lines),
         squeeze=False,
         sharex=True,
-        sharey=True,
     )
-    size = np.array([abs(row.bpm - row.reference_bpm) for row in rows if row.bpm is not None])
-    # one method that fails must not flatten the others: what is beyond is marked at the edge
-    reach = float(np.clip(1.15 * np.percentile(size, 98), 6.0, 25.0)) if len(size) else 10.0
     window_s = rows[0].window_s
     for place, axis in enumerate(axes.flat):
         if place >= len(methods):
@@ -69,24 +96,22 @@ def bland_altman(path: Path, title: str, rows: Sequence[WindowRow], methods: Lis
         reference = np.array([row.reference_bpm for row in own])
         bpm = np.array([row.bpm for row in own], float)
         error, mean = bpm - reference, 0.5 * (bpm + reference)
-        axis.axhline(0.0, color=_MUTED, linewidth=0.6)
+        bias, spread = float(error.mean()), float(error.std())
+        # a scale of its own for each: one method that fails would flatten the others; what is
+        # beyond is marked at the edge
+        size = max(float(np.percentile(np.abs(error), 98)), abs(bias) + 1.96 * spread)
+        reach = float(np.clip(1.15 * size, 1.0, 25.0))
+        axis.axhline(0.0, color=MUTED, linewidth=0.6)
         inside = np.abs(error) <= reach
-        axis.plot(mean[inside], error[inside], ".", color=_LINES[0], alpha=0.5, markersize=7, mew=0)
+        axis.plot(mean[inside], error[inside], ".", color=LINES[0], alpha=0.5, markersize=7, mew=0)
         if (~inside).any():
             edge = np.sign(error[~inside]) * reach * 0.97
-            axis.plot(mean[~inside], edge, "x", color=_ACCENT, markersize=4)
-        bias, spread = float(error.mean()), float(error.std())
-        axis.axhline(bias, color=_INK, linewidth=1.2)
-        for limit in (bias - 1.96 * spread, bias + 1.96 * spread):
-            axis.axhline(limit, color=_INK, linewidth=0.9, linestyle="--")
-        outside = f", {int((~inside).sum())} beyond" if (~inside).any() else ""
-        axis.set_title(
-            f"{methods[place]}: bias {bias:+.2f}, limits {bias - 1.96 * spread:+.1f} to "
-            f"{bias + 1.96 * spread:+.1f}\nn = {len(own)}{outside}",
-            fontsize=9,
-        )
+            axis.plot(mean[~inside], edge, "x", color=ACCENT, markersize=4)
+        outside = f", {int((~inside).sum())} beyond (x)" if (~inside).any() else ""
+        axis.set_title(f"{methods[place]}: n = {len(own)}{outside}", fontsize=9)
+        _limits(axis, bias, spread, reach)
         axis.set_ylim(-reach, reach)
-        _plain(axis)
+        plain(axis)
         axis.tick_params(labelbottom=True)
     for axis in axes[-1]:
         axis.set_xlabel("mean of reading and reference, bpm", fontsize=8)
@@ -99,14 +124,40 @@ def bland_altman(path: Path, title: str, rows: Sequence[WindowRow], methods: Lis
     pyplot.close(figure)
 
 
+def _limits(axis: Any, bias: float, spread: float, reach: float) -> None:
+    """The bias and the limits of agreement as lines, each with its value at its right end; one that
+    is beyond the picture is named at its edge."""
+    lines = (
+        (bias + 1.96 * spread, "+1.96 SD", "--"),
+        (bias, "bias", "-"),
+        (bias - 1.96 * spread, "-1.96 SD", "--"),
+    )
+    least = 0.085 * reach  # so that three labels close together can still be read
+    places = [float(np.clip(value, -0.95 * reach, 0.95 * reach)) for value, _, _ in lines]
+    places[0], places[2] = max(places[0], places[1] + least), min(places[2], places[1] - least)
+    for (value, name, style), place in zip(lines, places):
+        beyond = abs(value) > reach
+        if not beyond:
+            axis.axhline(value, color=INK, linewidth=1.2 if style == "-" else 0.9, linestyle=style)
+        axis.annotate(
+            f"{name} {value:+.2f}" + (" (beyond)" if beyond else ""),
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
+            fontsize=7.5,
+            color=ACCENT if beyond else INK,
+            va="center",
+            annotation_clip=False,
+        )
+
+
 def reliability(path: Path, title: str, live: Dict[str, Any], min_confidence: float) -> None:
     """Left: how often a reading of some confidence is right. Right: error against coverage."""
-    pyplot = _need_matplotlib()
+    pyplot = need_matplotlib()
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.6, 4.2))
-    left.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.8)
-    left.axvline(min_confidence, color=_MUTED, linewidth=0.8, linestyle=":")
+    left.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
+    left.axvline(min_confidence, color=MUTED, linewidth=0.8, linestyle=":")
     for place, (method, one) in enumerate(live.items()):
-        color = _LINES[place % len(_LINES)]
+        color = LINES[place % len(LINES)]
         bins = one["calibration"]["bins"]
         x = [bin_["confidence"] for bin_ in bins]
         y = [bin_["right"] for bin_ in bins]
@@ -140,26 +191,8 @@ def reliability(path: Path, title: str, live: Dict[str, Any], min_confidence: fl
     if right.lines:
         right.legend(fontsize=8, loc="best", frameon=False)
     for axis in (left, right):
-        _plain(axis)
+        plain(axis)
     figure.suptitle(f"{title}: the live pipeline's confidence", fontsize=11)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
-
-
-def _plain(axis: Any) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=8)
-
-
-def _need_matplotlib() -> Any:
-    try:
-        import matplotlib
-    except ImportError:
-        raise HrdError(
-            "the pictures need matplotlib; install it with: pip install 'hrd[train]'"
-        ) from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot

@@ -50,7 +50,7 @@ class Recording:
     """``frames`` or ``tracked`` starts a new pass over the pictures; nothing is held in memory.
 
     ``groups``: what results are split by (``skin tone``, ``light``, ``motion``, ...).
-    ``count``: number of frames if it is known.
+    ``count``: number of frames if it is known. ``pictures``: the file or folder that they are in.
     """
 
     subject: str
@@ -60,6 +60,7 @@ class Recording:
     tracked: Optional[Callable[[], Iterator[FaceView]]] = None
     groups: Mapping[str, str] = field(default_factory=dict)
     count: Optional[int] = None
+    pictures: Optional[Path] = None
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from hrd.errors import HrdError
+from hrd.evaluation import by_recording
 from hrd.evaluation.markdown import markdown
 from hrd.evaluation.protocol import WindowRow
 from hrd.evaluation.runner import RecordingResult
+from hrd.evaluation.summary import ALL
 
 __all__ = ["FORMAT", "clean", "markdown", "write", "write_rows"]
 
@@ -30,25 +32,28 @@ def clean(value: Any) -> Any:
 
 
 def write(folder: Path, report: Dict[str, Any], results: Sequence[RecordingResult]) -> List[Path]:
-    """Write report.md, report.json, windows.csv and the pictures; returns what was written.
+    """Write report.md, report.json, windows.csv, recordings.csv and the pictures; returns what was
+    written.
 
     Raises ``HrdError`` if the folder cannot be written to, or matplotlib is not there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / "report.md", folder / "report.json", folder / "windows.csv"]
+        names = ("report.md", "report.json", "windows.csv", "recordings.csv")
+        paths = [folder / name for name in names]
         paths[0].write_text(markdown(report), encoding="utf-8")
         text = json.dumps(report, indent=1, allow_nan=False) + "\n"
         paths[1].write_text(text, encoding="utf-8")
         rows = [row for result in results for row in result.windows]
         write_rows(paths[2], rows)
+        by_recording.write_csv(paths[3], [one for one in report["sections"] if one["name"] != ALL])
     except OSError as error:
         raise HrdError(
             f"{folder} cannot be written to ({error.strerror}); choose another --out"
         ) from None
     from hrd.evaluation import pictures
 
-    return paths + pictures.draw_all(folder, report, rows)
+    return paths + pictures.draw_all(folder, report, results)
 
 
 def write_rows(path: Path, rows: Sequence[WindowRow]) -> None:

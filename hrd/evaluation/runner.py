@@ -7,8 +7,10 @@ import multiprocessing
 from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from hrd.drawn_mark import is_drawn
 from hrd.engine.base import Engine
 from hrd.errors import HrdError
+from hrd.evaluation.excerpt import Excerpt, excerpt, worst_window
 from hrd.evaluation.methods import MethodSpec
 from hrd.evaluation.protocol import LiveRow, WindowRow, live_rows, window_rows
 from hrd.evaluation.recording import BVP, Entry, ReferenceRate
@@ -37,7 +39,8 @@ class Job:
 class RecordingResult:
     """One recording's rows; or ``problem``, one sentence on why there are none.
 
-    ``note``: something about it that a reader of the results should know.
+    ``note``: something about it that a reader of the results should know. ``drawn``: it carries
+    the mark of a drawn film. ``excerpt``: the ten seconds that the first method reads worst.
     """
 
     name: str
@@ -48,6 +51,8 @@ class RecordingResult:
     seconds: float = 0.0
     problem: Optional[str] = None
     note: Optional[str] = None
+    drawn: bool = False
+    excerpt: Optional[Excerpt] = None
 
 
 class Evaluator:
@@ -100,6 +105,8 @@ class Evaluator:
             reference,
             live_methods,
         )
+        worst = worst_window(windows, self._job.specs[0].name)
+        worst_s = passed.start_s + (worst.start_s if worst is not None else 0.0)
         problem, note = None, None
         if recording.reference.has_pulse and not windows:
             seconds = passed.end_s - passed.start_s
@@ -121,6 +128,8 @@ class Evaluator:
             seconds=passed.end_s - passed.start_s,
             problem=problem,
             note=note,
+            drawn=recording.pictures is not None and is_drawn(recording.pictures),
+            excerpt=None if worst is None else excerpt(recording.reference, passed, worst_s),
         )
 
 

@@ -127,6 +127,15 @@ def _painted(choice: Choice) -> Plan:
     )
 
 
+def drawn_note(drawn: int, evaluated: int, title: str) -> str:
+    """What must be known of a real data set's layout that holds drawn faces."""
+    which = "every recording here" if drawn == evaluated else f"{drawn} of {evaluated} recordings"
+    return (
+        f"{which} was drawn by hrd simulate (a mark in the file says so): these figures are not "
+        f"those of {title}, and nobody else's may be set beside them"
+    )
+
+
 def evaluate(
     plan: Plan,
     specs: Sequence[MethodSpec],
@@ -157,19 +166,24 @@ def evaluate(
     skipped = [result.problem for result in results if result.problem is not None]
     if len(skipped) == len(results):
         raise DataError(f"none of the {len(results)} recordings could be evaluated: {skipped[0]}")
+    drawn = sum(result.drawn for result in results)
+    told = list(notes) + [result.note for result in results if result.note is not None]
+    if drawn and not plan.simulated:
+        told.insert(0, drawn_note(drawn, len(results) - len(skipped), plan.title))
     report: Dict[str, Any] = {
         "format": FORMAT,
         "release": hrd.__version__,
         "layout": plan.layout,
         "title": plan.title,
-        "simulated": plan.simulated,
+        "simulated": plan.simulated or drawn == len(results) - len(skipped),
         "recordings": {
             "found": len(results),
             "evaluated": len(results) - len(skipped),
             "left_out": len(skipped),
+            **({"drawn": drawn} if drawn else {}),
         },
         "skipped": skipped,
-        "notes": list(notes) + [result.note for result in results if result.note is not None],
+        "notes": told,
         "references": sorted({result.reference for result in results if result.reference}),
         "min_confidence": pipeline.pulse.min_confidence,
         "truth_s": TRUTH_S,

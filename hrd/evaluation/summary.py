@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 import numpy as np
 
 from hrd.estimate.gate import PublishGate
+from hrd.evaluation.by_recording import recording_figures
 from hrd.evaluation.following import following_figures
 from hrd.evaluation.metrics import (
     RATE_BANDS,
@@ -106,6 +107,7 @@ def _section(
             if any(rate_band(row.reference_bpm) == band for row in main)
         },
         "groups": _groups(main, live, methods, live_methods, min_confidence),
+        "by_recording": _by_recording(good, methods, live_methods, min_confidence),
         "live": {
             method: live_figures(
                 [row for row in live if row.method == method],
@@ -115,6 +117,20 @@ def _section(
             for method in live_methods
         },
     }
+
+
+def _by_recording(
+    results: Sequence[RecordingResult],
+    methods: Sequence[str],
+    live_methods: Sequence[str],
+    min_confidence: float,
+) -> List[Dict[str, Any]]:
+    seconds = {
+        method: by_second([row for one in results for row in one.live if row.method == method])
+        for method in live_methods
+    }
+    said = {method: published(rows, min_confidence) for method, rows in seconds.items()}
+    return recording_figures(results, methods, said, seconds, MAIN_WINDOW_S)
 
 
 def _read(rows: Iterable[WindowRow]) -> List[WindowRow]:
