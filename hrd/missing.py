@@ -35,6 +35,7 @@ _PYTHON = {
     "serial": "hrd[devices]",
     "onnxruntime": "hrd[cpu]",
     "prometheus_client": "hrd[metrics]",
+    "aiohttp": "hrd[web]",
 }
 
 

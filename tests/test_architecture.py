@@ -52,6 +52,7 @@ LIGHT = {
     "config": 0,
     "run --help": 0,
     "watch --help": 0,
+    "web --help": 0,
     "watch --socket /no/such.sock": 1,
 }
 """Commands (with their exit codes) that load neither NumPy nor OpenCV, and how much they may."""

@@ -15,6 +15,7 @@ from hrd.errors import HrdError, Kind
 COMMANDS = (
     "run",
     "watch",
+    "web",
     "measure",
     "bench",
     "doctor",

@@ -92,7 +92,7 @@ def add_parser(
 def run(args: argparse.Namespace) -> int:
     """Returns 0 after ``--count`` readings, at Ctrl-C and, with ``--once``, at the daemon's end;
     raises ``ClientError`` if the daemon cannot be reached to begin with."""
-    paths: List[str] = args.socket or [_configured(args.config)]
+    paths: List[str] = args.socket or [configured_socket(args.config)]
     if not (args.json or args.line or args.count or args.tracking) and sys.stdout.isatty():
         from hrd.watch import screen
 
@@ -152,7 +152,7 @@ def _say(text: str) -> None:
     print(f"hrd: {text}", file=sys.stderr)
 
 
-def _configured(config: Optional[str]) -> str:
+def configured_socket(config: Optional[str]) -> str:
     """The socket's path in the config; ``UsageError`` if one is named that is invalid."""
     if config is None and not os.access(SYSTEM_CONFIG, os.R_OK):
         return DEFAULT_SOCKET  # the usual case, without loading what reads a config
