@@ -34,7 +34,16 @@ SHARED = ("hrd.picture", "hrd.pos", "hrd.rate", "hrd.skin", "hrd.types")
 BETWEEN_STAGES: Dict[str, Set[str]] = {}
 """Imports from one stage into another that are still there."""
 
-TRAINING = ("hrd.train", "hrd.evaluation", "hrd.cli.train", "hrd.cli.export", "hrd.cli.eval")
+TRAINING = (
+    "hrd.train",
+    "hrd.evaluation",
+    "hrd.cli.train",
+    "hrd.cli.export",
+    "hrd.cli.eval",
+    "hrd.cli.recordings",
+    "hrd.cli.reproduce",
+    "hrd.cli.calibrate",
+)
 """May import training and torch; the runtime may not."""
 
 LINES = 400

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, List, Optional, Tuple
+
+from hrd.cli.recordings import add_recording_options
 
 if TYPE_CHECKING:
     from hrd.train.config import TrainConfig
+    from hrd.train.data import ClipStore
 
 _DATA = "data/train"
 _VALIDATION = "data/validation"
@@ -20,8 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "train",
         help="train the teacher or the student on drawn faces (needs: pip install hrd[train])",
         description=(
-            "Trains a network on video that hrd draws itself: no recording of any person is "
-            "used. The first run draws the clips (about one a second and core) and keeps them; "
+            "Trains a network on video that hrd draws itself, or with --recordings on data sets of "
+            "people. The first run draws the clips (about one a second and core) and keeps them; "
             "Ctrl-C stops at any time, and --resume goes on. Train the "
             "teacher first, then a student with --distill TEACHER; a student without --distill "
             "shows what distillation was worth. To go on with the models that come with hrd, "
@@ -34,6 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             "  hrd train student --distill runs/teacher/last.pt\n"
             "  hrd train student --distill runs/teacher/last.pt --compare 3\n"
             "  hrd train student --start-from student --distill teacher --minutes 60\n"
+            "  hrd train student --start-from student --recordings ubfc-rppg ~/data/DATASET_2\n"
             "  hrd train student --seed 1 --out runs/student-1 --minutes 30\n"
             "  torchrun --nproc_per_node 4 -m hrd train teacher --device cuda"
         ),
@@ -124,6 +128,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         action="store_true",
         help="compute in float32 throughout (default: bfloat16 where it is safe)",
     )
+    add_recording_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -146,6 +151,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     import logging
     import os
+    from dataclasses import replace
 
     from hrd.cli.common import set_up_logging
     from hrd.errors import HrdError, UsageError
@@ -175,9 +181,7 @@ def _run(args: argparse.Namespace) -> int:
             f"training needs PyTorch ({error}); install it with: pip install hrd[train]"
         ) from error
 
-    from hrd.train.data import ShardStore
     from hrd.train.loop import train_together
-    from hrd.train.rank import meet
     from hrd.train.recipes import STUDENT_RUN, TEACHER_RUN, override
 
     set_up_logging("info")
@@ -207,10 +211,8 @@ def _run(args: argparse.Namespace) -> int:
                 f"{each.out} already holds a run; add --resume to go on with it, or choose "
                 "another --out"
             )
-    _draw_what_is_missing(args)
-    meet(config.device)
-    store = ShardStore(Path(config.data))
-    validation = ShardStore(Path(config.validation)) if config.validation else None
+    store, validation, data = _stores(args, config)
+    configs = [replace(each, data=data) for each in configs]
     results = train_together(configs, store, validation, resume=args.resume)
     if int(os.environ.get("RANK", "0")) != 0:
         return 0
@@ -223,6 +225,34 @@ def _run(args: argparse.Namespace) -> int:
             )
     print(f"next: hrd export {results[0].checkpoint} --out {args.network}.onnx")
     return 0
+
+
+def _stores(
+    args: argparse.Namespace, config: TrainConfig
+) -> Tuple[ClipStore, Optional[ClipStore], str]:
+    """Clips to train on and to validate on, and what they are."""
+    import os
+
+    from hrd.train.data import ShardStore
+    from hrd.train.rank import meet
+
+    if not args.recordings:
+        _draw_what_is_missing(args)
+        meet(config.device)
+        validation = ShardStore(Path(config.validation)) if config.validation else None
+        return ShardStore(Path(config.data)), validation, config.data
+    from hrd.cli.recordings import recorded_stores
+    from hrd.train.people import MixedStore
+
+    first = int(os.environ.get("RANK", "0")) == 0
+    train, held_out, what = recorded_stores(args, first, config.device)
+    if not args.drawn:
+        return train, held_out, what
+    args.validation_clips = 0
+    _draw_what_is_missing(args)
+    meet(config.device)
+    share = f", {100 * args.drawn:.0f} % drawn clips among them"
+    return MixedStore(train, ShardStore(Path(config.data)), args.drawn), held_out, what + share
 
 
 def _side_by_side(config: TrainConfig, seeds: int) -> List[TrainConfig]:

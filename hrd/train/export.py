@@ -44,6 +44,9 @@ IR_VERSION = 6  # the one that goes with opset 11: older readers refuse newer fi
 PARITY_TOLERANCE = 1e-4
 """Largest difference to torch, over the signal's standard deviation, that is let through."""
 
+RECORDED = "recordings"
+"""What a config's ``data`` begins with where it was recordings of people that were trained on."""
+
 _END = np.iinfo(np.int64).max
 
 
@@ -308,10 +311,11 @@ def run_onnx(content: bytes, frames: np.ndarray, chunks: Sequence[int]) -> np.nd
 def training_command(content: Dict[str, Any]) -> str:
     """The command line that makes the network of a checkpoint's content."""
     config = content["config"]
+    recorded = str(config["data"]).startswith(RECORDED)
     flags = {
         "distill": config["teacher"],
         "start-from": config.get("start_from", ""),  # older checkpoints could not
-        "clips": content["clips"],
+        "clips": "" if recorded else content["clips"],
         "steps": content["step"],
         "batch": config["batch_clips"],
         "learning-rate": config["learning_rate"],
@@ -319,15 +323,19 @@ def training_command(content: Dict[str, Any]) -> str:
         "data-seed": config["data_seed"],
     }
     words = [f"--{name} {value}" for name, value in flags.items() if value != ""]
+    if recorded:
+        words.insert(0, "--recordings LAYOUT DIR")
     return " ".join(["hrd train", config["network"], *words])
 
 
 def describe_training(content: Dict[str, Any], command: Optional[str] = None) -> Dict[str, Any]:
     """What the card says of how a network came to be, from its checkpoint's content."""
     config = content["config"]
+    recorded = str(config["data"]).startswith(RECORDED)
+    drawn = "clips drawn by hrd.train.generator; no recording of any person"
     return {
         "command": training_command(content) if command is None else command,
-        "data": "clips drawn by hrd.train.generator; no recording of any person",
+        "data": config["data"] if recorded else drawn,
         "clips": content["clips"],
         "steps": content["step"],
         "clips_drawn": content["step"] * config["batch_clips"],
