@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import List
+
 import pytest
 
 from hrd.capture.address import is_mistyped_address, printable, shown_address, split_address
+from hrd.cli.main import main
 
 SECRET = "Geheim7"
 
@@ -97,6 +100,29 @@ def test_nor_in_what_opening_it_says(form: str) -> None:
         open_source(spec, CaptureOptions(open_timeout_s=0.5, read_timeout_s=0.5))
     assert SECRET not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("flags", [[], ["--bare"]])
+@pytest.mark.parametrize("form", FORMS)
+def test_nor_in_the_configuration_unless_asked_for(
+    form: str, flags: List[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["config", *flags, f"--source={form.format(SECRET)}"]
+    assert main(argv) == 0
+    said = "".join(capsys.readouterr())
+    assert SECRET not in said
+    assert "--show-secrets" in said
+    assert main([*argv, "--show-secrets"]) == 0
+    assert SECRET in capsys.readouterr().out
+
+
+def test_a_name_that_is_no_address_is_configured_as_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["config", "--bare", "--source", "a\x01b.mp4"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith('[source]\nspec = "a\\u0001b.mp4"\n')
+    assert said.err == ""
 
 
 @pytest.mark.parametrize(

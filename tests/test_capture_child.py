@@ -196,6 +196,32 @@ def test_a_camera_that_falls_silent_is_closed_in_order_whenever_the_end_is_asked
     assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
 
 
+_IN_AN_IMPORT = """
+import os, signal
+from hrd.capture import child
+
+def open_source(spec, options):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except child._Gone:
+        raise ImportError("cannot initialise module strings")
+
+child.open_source = open_source
+child.main()
+"""
+
+
+def test_an_end_in_the_middle_of_an_import_is_quiet_too() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.send(json.dumps({"spec": "x", "options": {}, "level": 30}).encode())
+        command = [sys.executable, "-c", _IN_AN_IMPORT, str(theirs.fileno())]
+        done = subprocess.run(
+            command, pass_fds=[theirs.fileno()], capture_output=True, text=True, timeout=60
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_whoever_keeps_all_frames_gets_copies_in_time(source: ChildSource) -> None:
     kept = [source.read() for _ in range(3 * SLOTS)]
     pictures = [frame.image.copy() for frame in kept]

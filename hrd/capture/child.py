@@ -296,6 +296,7 @@ class _Ending:
 
     def __init__(self) -> None:
         self._begun = False
+        self.told = False
         signal.signal(signal.SIGTERM, self._leave)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -304,7 +305,7 @@ class _Ending:
 
     def _leave(self, number: int, frame: Optional[FrameType]) -> None:
         if not self._begun:
-            self._begun = True
+            self._begun = self.told = True
             raise _Gone
 
 
@@ -484,6 +485,9 @@ def main() -> None:
         ending.begin()
     except _Gone:
         pass
+    except Exception:
+        if not ending.told:  # else what it broke off, such as an import, has made its own of it
+            raise
 
 
 if __name__ == "__main__":
