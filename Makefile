@@ -12,7 +12,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev run test check lint format types quick clean check-tensorrt prove-tensorrt \
-	test-service test-faults steady fuzz fuzz-media soak \
+	test-docs test-service test-faults steady fuzz fuzz-media soak \
 	wheel test-wheel test-install install-jetson test-matrix test-aarch64 test-docker lint-docker lock check-lock
 
 help:  ## this list
@@ -80,6 +80,9 @@ test-aarch64:  ## wheel, measure and daemon in an emulated arm64 root (Cortex-A5
 
 test-docker:  ## execute docker/Dockerfile.cpu's steps and run the image (root, buildah)
 	scripts/test-docker.sh $(ARGS)
+
+test-docs: $(DEVELOPMENT)  ## every command in README and docs/ that runs without special hardware, slow ones too
+	scripts/test-docs.sh $(BIN)
 
 test-service: $(DEVELOPMENT)  ## the service under a real systemd, in a container made for it (root, debootstrap)
 	$(BIN)/python -m pytest -q -rs tests/long/service.py $(ARGS)
