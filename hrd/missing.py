@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Tuple
 
 # Shared library -> the package of Debian and Ubuntu that has it.
@@ -54,8 +55,15 @@ def explain(error: ImportError) -> Tuple[str, str]:
     module = (error.name or "").partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and module:
         package = _PYTHON.get(module, module)
-        return f"the Python package {module} is missing", f"pip install '{package}'"
+        return f"the Python package {module} is missing", pip_install(package)
     return f"a library cannot be loaded ({text})", "install hrd again"
+
+
+def pip_install(package: str) -> str:
+    """The command that adds a package, or an extra such as ``hrd[train]``, to the environment that
+    this hrd runs in: no index need have hrd for that, as pip finds it there. Another environment's
+    pip would not."""
+    return f"{sys.executable or 'python3'} -m pip install '{package}'"
 
 
 def sentence(error: ImportError) -> str:

@@ -103,8 +103,7 @@ def check_version(line: Optional[bytes], path: str) -> str:
     if proto.split(".")[0] != PROTO.split(".")[0]:
         raise ClientError(
             f"The daemon at {path} (release {release}) speaks protocol {proto}, this client "
-            f"protocol {PROTO}: install the same release of hrd for both"
-            f" (pip install hrd=={release}).",
+            f"protocol {PROTO}: install the same release of hrd for both.",
             Kind.ABSENT,
         )
     return release

@@ -120,7 +120,7 @@ def test_versions_that_do_not_go_together(monkeypatch: pytest.MonkeyPatch) -> No
     assert [f.verdict for f in findings] == [Verdict.WARN] * 4
     text = " ".join(f.text for f in findings)
     assert all(word in text for word in ("0.0.1", "protobuf 4.25.1", "overwrite", "prometheus"))
-    assert all(f.remedy and f.remedy.startswith("pip ") for f in findings)
+    assert all(f.remedy and "pip " in f.remedy for f in findings)
 
 
 def format_answers(fourccs: List[str]) -> Callable[..., int]:

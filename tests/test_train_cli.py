@@ -34,7 +34,8 @@ def test_a_student_is_trained_resumed_and_exported(tmp_path, monkeypatch, capsys
     train = ["train", "student", "--data", "clips", "--clips", "0", "--validation-clips", "0"]
     train += ["--batch", "1", "--workers", "0", "--threads", "1"]
     assert main([*train, "--steps", "1"]) == 0
-    hint = "next: hrd export runs/student/last.pt --out student.onnx\n"
+    model = "runs/student/student.onnx"
+    hint = f"next: hrd export runs/student/last.pt --out {model}, then hrd run --model {model}\n"
     assert capsys.readouterr().out.endswith(hint)
     assert main([*train, "--steps", "2"]) == 2
     assert "--resume" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from tests.needs import needs
 torch = needs("torch")
 
 from hrd.errors import HrdError  # noqa: E402
+from hrd.train import loop  # noqa: E402
 from hrd.train.checkpoint import load_checkpoint, load_network, save_atomically  # noqa: E402
 from hrd.train.config import TrainConfig, learning_rate  # noqa: E402
 from hrd.train.data import NO_AUGMENTATION, ShardStore  # noqa: E402
@@ -230,3 +231,29 @@ def test_snr_of_two_sines_by_hand():
     t = np.arange(1800) / 30.0
     signal = np.sin(2 * np.pi * 1.2 * t) + 0.3 * np.sin(2 * np.pi * 1.7 * t)
     assert snr_db(signal, 72.0) == pytest.approx(10.0 * np.log10(1.0 / 0.09), abs=1.0)
+
+
+def test_what_is_left_is_told_anew_at_every_step(tmp_path, monkeypatch):
+    totals = []
+
+    class Bar:
+        def __init__(self, **options):
+            self.total = options["total"]
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def update(self, steps):
+            totals.append(self.total)
+
+        def set_postfix(self, values):
+            pass
+
+    monkeypatch.setattr(loop, "tqdm", Bar)
+    monkeypatch.setattr(loop._Clock, "expected_steps", lambda self, step: 100 + step)
+    config = replace(QUICK, out=str(tmp_path), steps=3, log_every=1000)
+    train(config, make_store(5, frames=80), spec=TINY)
+    assert totals == [101, 102, 103]

@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             "Holds hrd against a reference device: live, beside a running daemon, or from files. "
             "Aligns the clocks, and tells mean and root-mean-square error, bias, limits of "
             "agreement, the share of time in which hrd said something, and whether its confidence "
-            "is right. Needs: pip install 'hrd[eval,devices]', and matplotlib for --out."
+            "is right. Needs the extras hrd[eval,devices], and matplotlib for --out."
         ),
         epilog=(
             "references:\n"

@@ -133,7 +133,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         import scipy  # noqa: F401 - the filters of the protocols
     except ImportError:
-        raise HrdError("Evaluation needs SciPy: pip install 'hrd[eval]'.") from None
+        from hrd.missing import pip_install
+
+        raise HrdError(f"Evaluation needs SciPy: {pip_install('hrd[eval]')}") from None
     from tqdm import tqdm
 
     from hrd.evaluation.methods import choose_methods

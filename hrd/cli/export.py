@@ -10,7 +10,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
         "export",
-        help="make an ONNX model of a training run (needs: pip install hrd[train])",
+        help="make an ONNX model of a training run (needs the extra hrd[train])",
         description=(
             "Writes the averaged network of a checkpoint as ONNX (opset 11, which TensorRT 8.2 "
             "reads), with its state as inputs and outputs so that it streams, and a JSON card "
@@ -43,8 +43,11 @@ def run(args: argparse.Namespace) -> int:
         import onnx  # noqa: F401
         import torch  # noqa: F401
     except ImportError as error:
+        from hrd.missing import pip_install
+
         raise HrdError(
-            f"exporting needs PyTorch and onnx ({error}); install them with: pip install hrd[train]"
+            f"exporting needs PyTorch and onnx ({error}); install them with: "
+            f"{pip_install('hrd[train]')}"
         ) from error
 
     from hrd.train.checkpoint import load_network

@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
         "train",
-        help="train the teacher or the student on drawn faces (needs: pip install hrd[train])",
+        help="train the teacher or the student on drawn faces (needs the extra hrd[train])",
         description=(
             "Trains a network on video that hrd draws itself, or with --recordings on data sets of "
             "people. The first run draws the clips (about one a second and core) and keeps them; "
@@ -177,8 +177,10 @@ def _run(args: argparse.Namespace) -> int:
         with undisturbed():  # a module that is interrupted fails as if it could not be imported
             import torch  # noqa: F401
     except ImportError as error:
+        from hrd.missing import pip_install
+
         raise HrdError(
-            f"training needs PyTorch ({error}); install it with: pip install hrd[train]"
+            f"training needs PyTorch ({error}); install it with: {pip_install('hrd[train]')}"
         ) from error
 
     from hrd.train.loop import train_together
@@ -223,7 +225,9 @@ def _run(args: argparse.Namespace) -> int:
                 f"validation: MAE {result.scores.mae_bpm:.2f} bpm, r {result.scores.pearson:.3f}, "
                 f"{100 * result.scores.within_5:.0f} % within 5 bpm"
             )
-    print(f"next: hrd export {results[0].checkpoint} --out {args.network}.onnx")
+    checkpoint = Path(results[0].checkpoint)
+    model = checkpoint.with_name(f"{args.network}.onnx")  # beside it, never among the shipped ones
+    print(f"next: hrd export {checkpoint} --out {model}, then hrd run --model {model}")
     return 0
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from hrd.compare.figures import Comparison
 from hrd.errors import HrdError
 from hrd.evaluation.metrics import reliability
+from hrd.missing import pip_install
 from hrd.types import NEAR_BPM
 
 _INK, _MUTED, _BLUE, _RED = "#1b1f24", "#8a929b", "#0b5fa5", "#b3261e"
@@ -116,7 +117,7 @@ def _pyplot() -> Any:
         import matplotlib
     except ImportError:
         raise HrdError(
-            "the pictures need matplotlib; install it with: pip install 'hrd[train]'"
+            f"the pictures need matplotlib; install it with: {pip_install('matplotlib')}"
         ) from None
     matplotlib.use("Agg")
     from matplotlib import pyplot

@@ -9,7 +9,7 @@ from hrd.devices.sample import Device
 from hrd.errors import UsageError
 
 FORMS = (
-    ("ble", "the Bluetooth heart-rate strap that is found first (pip install hrd[devices])"),
+    ("ble", "the Bluetooth heart-rate strap that is found first (needs the extra hrd[devices])"),
     ("ble:NAME", "the strap of that name or address"),
     ("cms50:/dev/ttyUSB0", "a CONTEC CMS50D+, E or F oximeter on that serial port"),
     ("FILE.csv", "a CSV with a column time, and bpm, wave or ibi_ms"),

@@ -10,6 +10,7 @@ from typing import List, Optional, Tuple
 from hrd import __version__
 from hrd.config import Config
 from hrd.doctor.finding import Finding, Verdict
+from hrd.missing import pip_install
 
 
 def python(config: Config) -> List[Finding]:
@@ -53,15 +54,13 @@ def packages(config: Config) -> List[Finding]:
             )
         )
     if config.metrics.enabled and version("prometheus_client") is None:
-        complaints.append(("metrics are on, prometheus_client is missing", _METRICS))
+        remedy = pip_install("hrd[metrics]")
+        complaints.append(("metrics are on, prometheus_client is missing", remedy))
     if complaints:
         return [Finding("packages", Verdict.WARN, *complaint) for complaint in complaints]
     names = ("numpy", "onnxruntime", "av", "simplejpeg", "mediapipe", "scipy")
     known = [f"{name} {found}" for name in names for found in [version(name)] if found]
     return [Finding("packages", Verdict.OK, f"hrd {__version__}, {', '.join(known)}")]
-
-
-_METRICS = "pip install 'hrd[metrics]'"
 
 
 def version(name: str) -> Optional[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hrd.errors import HrdError
+from hrd.missing import pip_install
 
 INK, MUTED, ACCENT = "#1b1f24", "#8a929b", "#b3261e"
 LINES = ("#0b5fa5", "#c2570c", "#2e7d32", "#6a3fa0", "#8d6e00", "#00707a")
@@ -22,7 +23,7 @@ def need_matplotlib() -> Any:
         import matplotlib
     except ImportError:
         raise HrdError(
-            "the pictures need matplotlib; install it with: pip install matplotlib"
+            f"the pictures need matplotlib; install it with: {pip_install('matplotlib')}"
         ) from None
     matplotlib.use("Agg")
     from matplotlib import pyplot

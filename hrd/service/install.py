@@ -376,7 +376,7 @@ def unreadable_by_service(paths: Sequence[Path]) -> Optional[str]:
             return (
                 f"{path} cannot be used by the service ({why}): install hrd where every user can "
                 "read it (sudo python3 -m venv /opt/hrd && sudo /opt/hrd/bin/pip install "
-                "'hrd[cpu]', or the path of your checkout in hrd's place), then sudo "
+                "'/path/to/checkout[cpu]', or a wheel in its place), then sudo "
                 "/opt/hrd/bin/hrd service install."
             )
     return None

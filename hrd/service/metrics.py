@@ -11,6 +11,7 @@ import threading
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 from hrd.errors import HrdError
+from hrd.missing import pip_install
 from hrd.status import Status
 from hrd.types import Reading, Reason, State
 
@@ -44,8 +45,8 @@ class Metrics:
             from prometheus_client import core, exposition
         except ImportError:
             raise HrdError(
-                "metrics need the package prometheus_client: pip install 'hrd[metrics]', or set "
-                "metrics.enabled to false."
+                "metrics need the package prometheus_client: "
+                f"{pip_install('hrd[metrics]')}, or set metrics.enabled to false."
             ) from None
         self._core = core
         self._snapshot = snapshot

@@ -155,9 +155,9 @@ def _go(
                 if step % first.log_every == 0 or done:
                     rows = [run.log() for run in ready]
                     bar.set_postfix({k: f"{rows[0][k]:.3f}" for k in ("loss", "pearson")})
-                    bar.total = clock.expected_steps(step)
                     if on_log is not None and rank.first and runs[0] in ready:
                         on_log(rows[0])
+            bar.total = clock.expected_steps(step)  # at each step: true from the first
             bar.update(1)
             if rank.first and step % first.validate_every == 0 and not done:
                 keeper.validate(ready, bar)
