@@ -155,6 +155,11 @@ class PulseStage:
         """The heart rate of everything pushed so far; None if there was too little signal."""
         return self._whole.bpm()
 
+    @property
+    def gate_says(self) -> str:
+        """Why the newest estimate was held back; empty if it was not."""
+        return self._gate.why
+
     def reset(self) -> None:
         """Forget the past: the next frame is of another stream."""
         self.rate = FrameRateMeter()

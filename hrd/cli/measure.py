@@ -55,6 +55,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="a video file, a folder of them, - (standard input), or sim:seconds=20",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per file and line")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="below each reading what its confidence was made of (also in --json)",
+    )
     parser.add_argument("--csv", metavar="FILE", help="every reading, as CSV")
     parser.add_argument("--summary", metavar="FILE", help="a row for each file, as CSV")
     parser.add_argument(
@@ -105,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
                     config,
                     on_frame=progress.frame,
                     keep_pulse=keep_pulse,
+                    explain=args.explain,
                 )
             except HrdError as error:
                 progress.hide()
@@ -152,7 +158,8 @@ def _outputs(args: argparse.Namespace, names: List[str]) -> List[Output]:
     if args.json:
         found.append(outputs.JsonLines(pulse=args.ppg == "-"))
     else:
-        found.append(outputs.Table(names) if len(names) > 1 else outputs.Text())
+        several = len(names) > 1 and not args.explain
+        found.append(outputs.Table(names) if several else outputs.Text())
     if args.csv is not None:
         found.append(outputs.ReadingsCsv(args.csv))
     if args.summary is not None:

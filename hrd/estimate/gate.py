@@ -29,8 +29,14 @@ class PublishGate:
         self._sure = 1.0 - _SURE * (1.0 - min_confidence)
         self.reset()
 
+    @property
+    def why(self) -> str:
+        """Why the last reading that was asked about may not be published; empty if it may."""
+        return self._why
+
     def reset(self) -> None:
         """Another face, or another stream."""
+        self._why = ""
         self._open = False
         self._good = 0
         self._bpm: Optional[float] = None
@@ -44,15 +50,23 @@ class PublishGate:
 
     def allows(self, bpm: float, confidence: float, time_s: float) -> bool:
         """May this reading be published now?"""
+        self._why = ""
         if self._least <= 0.0:
             return True
         if confidence < self._least:
+            self._why = f"confidence under {self._least:g}"
             self.refuse()
             return False
         if not self._open:
             self._good = self._good + 1 if confidence >= self._start else 0
             self._open = self._good >= _PROOF_READINGS or confidence >= self._sure
-        return self._open and self._is_no_leap(bpm, time_s)
+        if not self._open:
+            self._why = (
+                f"to begin, one confidence of {self._sure:.2f} is needed, or {_PROOF_READINGS} in a"
+                f" row of {self._start:.2f}"
+            )
+            return False
+        return self._is_no_leap(bpm, time_s)
 
     def _is_no_leap(self, bpm: float, time_s: float) -> bool:
         recent = self._bpm is not None and time_s - self._said_s <= _MEMORY_S
@@ -60,6 +74,10 @@ class PublishGate:
             agreeing = [one for one in self._held if abs(one - bpm) <= _AGREE_BPM]
             self._held = [*agreeing, bpm] if len(agreeing) == len(self._held) else [bpm]
             if len(self._held) < _PROOF_READINGS:
+                self._why = (
+                    f"more than {MAX_JUMP_BPM:g} bpm from the last: {_PROOF_READINGS} in a row must"
+                    " agree"
+                )
                 return False
         self._bpm, self._said_s, self._held = bpm, time_s, []
         return True

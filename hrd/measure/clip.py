@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from hrd.capture.address import printable, shown_address
@@ -10,7 +11,9 @@ from hrd.capture.open import open_source
 from hrd.capture.source import SourceError
 from hrd.config import Config
 from hrd.engine.select import Selection
+from hrd.estimate.explain import Explainer, Explanation
 from hrd.face.detect import FaceDetector
+from hrd.measure.explained import as_json
 from hrd.measure.still import StillPicture
 from hrd.pipeline import Pipeline
 from hrd.types import NEAR_BPM, PulseChunk, Reading, Reason, State
@@ -34,6 +37,8 @@ class Measurement:
     confidence: Optional[float]
     cuts_s: List[float] = field(default_factory=list)
     """Where the clip was cut: another scene, face or clock."""
+    explained: Sequence[Optional[Explanation]] = ()
+    """Of each of ``readings``, if it was asked for; None where there was no estimate."""
     still: bool = False
     """The film shows one picture throughout: nothing could be read of a photograph."""
 
@@ -65,7 +70,10 @@ class Measurement:
             "fps": None if self.fps is None else round(self.fps, 3),
             "engine": self.engine,
             "model": self.model,
-            "readings": [_reading_json(reading) for reading in self.readings],
+            "readings": [
+                _reading_json(reading, explanation)
+                for reading, explanation in zip_longest(self.readings, self.explained)
+            ],
             "bpm": None if self.bpm is None else round(self.bpm, 1),
             "confidence": None if self.confidence is None else round(self.confidence, 3),
         }
@@ -92,19 +100,33 @@ def measure_file(
     config: Config,
     on_frame: Optional[Callable[[float], None]] = None,
     keep_pulse: bool = False,
+    explain: bool = False,
 ) -> Measurement:
     """Push every frame of ``path`` through the pipeline.
 
-    ``on_frame`` gets each frame's time (for a progress bar). Raises ``SourceError`` for a file
+    ``on_frame`` gets each frame's time (for a progress bar). ``explain``: what each reading's
+    confidence was made of is kept as well. Raises ``SourceError`` for a file
     that can't be read, and for a live source, which has no end.
     """
     readings: List[Reading] = []
     pulse: List[PulseChunk] = []
     engine = selection.engine
     engine.reset()
+    explainer = Explainer() if explain else None
+    explained: List[Optional[Explanation]] = []
     pipeline = Pipeline(
-        detector, engine, config.pipeline(), on_pulse=pulse.append if keep_pulse else None
+        detector,
+        engine,
+        config.pipeline(),
+        on_pulse=pulse.append if keep_pulse else None,
+        on_estimate=explainer.on_estimate if explainer is not None else None,
     )
+
+    def keep(reading: Reading) -> None:
+        readings.append(reading)
+        if explainer is not None:
+            explained.append(explainer.explain(engine.info.name, reading, pipeline.pulse.gate_says))
+
     still = StillPicture()
     frames = 0
     end_s = 0.0
@@ -118,7 +140,7 @@ def measure_file(
             still.push(frame.image, frame.time_s)
             reading = pipeline.push(frame)
             if reading is not None:
-                readings.append(reading)
+                keep(reading)
             if on_frame is not None:
                 on_frame(frame.time_s)
     if frames == 0:
@@ -127,7 +149,8 @@ def measure_file(
     if last is not None:
         if readings and last.time_s - readings[-1].time_s < _SAME_MOMENT_S:
             readings.pop()  # the same moment, read again with all of the signal
-        readings.append(last)
+            del explained[-1:]
+        keep(last)
     bpm = pipeline.pulse.whole_clip_bpm()
     confidence = _confidence_in(bpm, readings)
     one_picture = still.seen() and not any(reading.bpm is not None for reading in readings)
@@ -145,6 +168,7 @@ def measure_file(
         bpm=None if confidence is None else bpm,
         confidence=confidence,
         cuts_s=[] if one_picture else pipeline.pulse.cuts_s,
+        explained=explained,
         still=one_picture,
     )
 
@@ -172,7 +196,7 @@ def _confidence_in(bpm: Optional[float], readings: Sequence[Reading]) -> Optiona
     return sum(r.confidence for r in tracking if r.confidence is not None) / len(tracking)
 
 
-def _reading_json(reading: Reading) -> Dict[str, Any]:
+def _reading_json(reading: Reading, explanation: Optional[Explanation]) -> Dict[str, Any]:
     result: Dict[str, Any] = {"t": round(reading.time_s, 3), "state": reading.state.value}
     if reading.bpm is not None:
         result["bpm"] = round(reading.bpm, 1)
@@ -180,4 +204,6 @@ def _reading_json(reading: Reading) -> Dict[str, Any]:
         result["confidence"] = round(reading.confidence, 3)
     if reading.reason is not None:
         result["reason"] = reading.reason.value
+    if explanation is not None:
+        result["explain"] = as_json(explanation)
     return result

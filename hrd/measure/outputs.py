@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Any, Dict, List, Optional, Sequence
 
 from hrd.capture.address import printable
 from hrd.errors import HrdError, UsageError
 from hrd.measure.clip import Measurement
+from hrd.measure.explained import LEGEND, text_of
 from hrd.words import REASONS
 
 READING_COLUMNS = ("file", "t_s", "state", "bpm", "confidence", "reason")
@@ -40,7 +42,8 @@ class Text(Output):
         fps = f", {result.fps:.2f} fps" if result.fps else ""
         engine = result.engine + (f", {result.model}" if result.model else "")
         print(f"{shown(result.file)}: {result.seconds:.1f} s{fps} ({engine})")
-        for reading in [] if result.still else result.readings:
+        both = zip_longest(result.readings, result.explained)
+        for reading, explanation in [] if result.still else both:
             if reading.bpm is not None:
                 said = f"{reading.bpm:6.1f} bpm  confidence {reading.confidence:.2f}"
             else:
@@ -48,6 +51,10 @@ class Text(Output):
                 why = REASONS[reading.reason.value].short
                 said = f"{'-':>6}      {reading.state.value}: {reading.reason.value} ({why})"
             print(f"  {reading.time_s:7.1f} s  {said}")
+            if explanation is not None:
+                print(text_of(explanation))
+        if any(result.explained):
+            print(LEGEND)
         if result.bpm is not None:
             print(f"  whole clip: {result.bpm:.1f} bpm, confidence {result.confidence:.2f}")
         else:

@@ -1,0 +1,107 @@
+"""What a reading's confidence was made of, feature by feature, and what the gate did.
+
+The confidence is a sum of log odds over decision trees. Each branch that a reading takes moves the
+sum from the mean of a node's leaves to the mean of its child's, and that move is put down to the
+feature that the node asks for (Saabas 2014). The moves and the start add up to the confidence's
+own log odds exactly; they tell what counted in this reading, not what would happen otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+
+from hrd.estimate.confidence import Calibration, depth_of, load_calibration
+from hrd.estimate.estimator import Estimate
+from hrd.estimate.features import FEATURE_NAMES
+from hrd.types import Reading
+
+
+@dataclass(frozen=True)
+class Term:
+    """One feature of a reading: its value, and what it adds to the log odds of the confidence."""
+
+    feature: str
+    value: float
+    log_odds: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Of one reading. ``bpm``, ``confidence``, ``posterior``, ``snr_db`` and ``window_s`` are the
+    estimate's, whether published or not; ``start``: log odds before any feature is looked at.
+    ``gate``: why the gate holds the bpm back; empty if it lets it through."""
+
+    bpm: float
+    confidence: float
+    posterior: float
+    snr_db: float
+    window_s: float
+    start: float
+    terms: Tuple[Term, ...]
+    gate: str
+
+
+class Explainer:
+    """``on_estimate`` of a PulseStage; ``explain`` what became of it, once there is a reading."""
+
+    def __init__(self) -> None:
+        self._estimate: Optional[Estimate] = None
+        self._calibrations: Dict[str, Calibration] = {}
+
+    def on_estimate(self, time_s: float, estimate: Estimate) -> None:
+        """An estimate on its way to the gate."""
+        self._estimate = estimate
+
+    def explain(self, engine: str, reading: Reading, gate: str) -> Optional[Explanation]:
+        """Of the reading that has just come; None if there was no estimate for it.
+
+        ``engine``: whose calibration was used; ``gate``: what the gate says.
+        """
+        estimate, self._estimate = self._estimate, None
+        if estimate is None:
+            return None
+        if engine not in self._calibrations:
+            self._calibrations[engine] = load_calibration(engine)
+        values = estimate.features.vector()
+        start, log_odds = attribute(self._calibrations[engine], values)
+        terms = [Term(*term) for term in zip(FEATURE_NAMES, values, log_odds)]
+        return Explanation(
+            bpm=estimate.bpm,
+            confidence=estimate.confidence,
+            posterior=estimate.features.posterior,
+            snr_db=estimate.snr_db,
+            window_s=estimate.window_s,
+            start=start,
+            terms=tuple(sorted(terms, key=lambda term: -abs(term.log_odds))),
+            gate="" if reading.bpm is not None else gate,
+        )
+
+
+def attribute(calibration: Calibration, features: Tuple[float, ...]) -> Tuple[float, List[float]]:
+    """(start, log odds of each feature): together the log odds of the confidence."""
+    trees, inner = calibration.feature.shape
+    nodes = np.zeros((trees, 2 * inner + 1))  # the mean of the leaves below each node
+    nodes[:, inner:] = calibration.value
+    for node in range(inner - 1, -1, -1):
+        nodes[:, node] = nodes[:, 2 * node + 1 : 2 * node + 3].mean(axis=1)
+    start = calibration.intercept + float(nodes[:, 0].sum())
+    log_odds = [0.0] * len(features)
+    for tree in range(trees):
+        node = 0
+        for _ in range(depth_of(inner)):
+            asked = int(calibration.feature[tree, node])
+            right = features[asked] > calibration.threshold[tree, node]
+            child = 2 * node + 1 + int(right)
+            log_odds[asked] += float(nodes[tree, child] - nodes[tree, node])
+            node = child
+    return start, log_odds
+
+
+def odds_of(probability: float) -> float:
+    """Its log odds."""
+    bounded = min(max(probability, 1e-9), 1.0 - 1e-9)
+    return math.log(bounded / (1.0 - bounded))
