@@ -44,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--chunk", type=int, default=30, metavar="FRAMES", help="frames per chunk (default: 30)"
     )
+    parser.add_argument("--plot", metavar="DIR", help="a picture of it, bench.png, in this folder")
     add_engine_options(parser)
     add_config_options(parser)
     parser.set_defaults(run=run)
@@ -64,6 +65,11 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--seconds must be between 0.1 and 600, not {args.seconds:g}")
     if not 1 <= args.chunk <= 3000:
         raise UsageError(f"--chunk must be between 1 and 3000 frames, not {args.chunk}")
+    if args.plot is not None:
+        from hrd.plots.bench import draw_bench
+        from hrd.plots.style import folder_of
+
+        picture = folder_of(args.plot, "--plot") / "bench.png"
     set_up_logging(args.log_level or "error")
     source, args.source = args.source, None
     config = effective_config(args)
@@ -89,6 +95,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(as_json(models, live, device), allow_nan=False))
     else:
         print(as_text(models, live, device))
+    if args.plot is not None:
+        draw_bench(picture, as_json(models, live, device))
+        print(f"hrd: drew {picture}", file=sys.stderr)
     return 0
 
 

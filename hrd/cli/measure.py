@@ -65,6 +65,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--ppg", metavar="FILE", help="the waveform, as CSV; -: in the objects of --json"
     )
+    parser.add_argument(
+        "--plot", metavar="DIR", help="a picture of each file: its waveform, spectrum and readings"
+    )
     add_file_options(parser)
     add_engine_options(parser)
     add_config_options(parser)
@@ -166,6 +169,10 @@ def _outputs(args: argparse.Namespace, names: List[str]) -> List[Output]:
         found.append(outputs.SummaryCsv(args.summary))
     if args.ppg is not None and args.ppg != "-":
         found.append(outputs.PulseCsv(args.ppg))
+    if args.plot is not None:
+        from hrd.plots.output import Pictures
+
+        found.append(Pictures(args.plot))
     return found
 
 

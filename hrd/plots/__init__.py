@@ -1,0 +1,1 @@
+"""Pictures for reports: ``hrd measure --plot`` and ``hrd bench --plot``."""
