@@ -14,6 +14,7 @@ import pytest
 from hrd.config import Config, from_table
 from hrd.errors import HrdError
 from hrd.service import install as module
+from hrd.service import web_unit
 from hrd.service.install import (
     SYSTEM_CONFIG,
     UNITS,
@@ -80,6 +81,7 @@ class Folder(Host):
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     monkeypatch.setattr(module, "own_command", lambda: ["/opt/hrd/bin/hrd"])
+    monkeypatch.setattr(web_unit, "own_command", lambda: ["/opt/hrd/bin/hrd"])
     monkeypatch.setattr(module, "own_paths", list)
     return Folder(tmp_path)
 
@@ -245,3 +247,31 @@ def test_what_systemd_thinks_of_the_unit(tmp_path: Path, network: Network) -> No
     judge = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20"]
     done = subprocess.run([*judge, str(unit)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-200:]
+
+
+def test_the_view_for_browsers_is_a_service_too(machine: Folder) -> None:
+    pytest.importorskip("aiohttp")
+    said: List[str] = []
+    for _ in range(2):
+        web_unit.install_web(machine, said.append)
+    text = machine.path(UNITS / "hrd-web.service").read_text()
+    assert "ExecStart=/opt/hrd/bin/hrd web\n" in text
+    assert "IPAddressAllow=localhost" in text
+    assert machine.commands == [
+        "systemctl daemon-reload",
+        "systemctl enable -q hrd-web.service",
+        "systemctl start hrd-web.service",
+    ]
+    assert all(line.startswith("  done") for line in said[4:])
+    web_unit.uninstall_web(machine, said.append)
+    assert not machine.path(UNITS / "hrd-web.service").exists()
+    assert machine.states == {"enabled": set(), "active": set()}
+
+
+def test_a_dry_run_installs_no_view(machine: Folder) -> None:
+    pytest.importorskip("aiohttp")
+    said: List[str] = []
+    web_unit.install_web(machine, said.append, dry_run=True)
+    assert all(line.startswith("would") for line in said)
+    assert machine.commands == []
+    assert not machine.path(UNITS / "hrd-web.service").exists()

@@ -23,6 +23,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         action="store_true",
         help="start when the first client connects, not at boot",
     )
+    install.add_argument(
+        "--web", action="store_true", help="the view for browsers too, on http://127.0.0.1:8088"
+    )
     install.add_argument("--no-start", action="store_true", help="do not start it now")
     uninstall = parts.add_parser("uninstall", help="stop and remove the service")
     uninstall.add_argument(
@@ -44,15 +47,21 @@ def _install(args: argparse.Namespace) -> int:
         host.check()
     options = Options(socket_activation=args.socket_activation, start=not args.no_start)
     install(host, options, print, args.dry_run)
+    if args.web:
+        from hrd.service.web_unit import install_web
+
+        install_web(host, print, not args.no_start, args.dry_run)
     return 0
 
 
 def _uninstall(args: argparse.Namespace) -> int:
     from hrd.service.install import Host, Options, uninstall
+    from hrd.service.web_unit import uninstall_web
 
     host = Host()
     if not args.dry_run:
         host.check()
+    uninstall_web(host, print, args.dry_run)
     uninstall(host, Options(purge=args.purge), print, args.dry_run)
     return 0
 

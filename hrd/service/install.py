@@ -143,7 +143,7 @@ def install(host: Host, options: Options, say: Say, dry_run: bool = False) -> No
             "write",
             f"{UNITS / SERVICE}: {' '.join(command)}, with {network.value}",
             not changed,
-            lambda: _write(host, UNITS / SERVICE, service),
+            lambda: write_unit(host, UNITS / SERVICE, service),
         ),
     ]
     wanted = options.socket_activation
@@ -155,7 +155,7 @@ def install(host: Host, options: Options, say: Say, dry_run: bool = False) -> No
                 "write",
                 str(UNITS / SOCKET),
                 not _differs(host, UNITS / SOCKET, socket_unit),
-                lambda: _write(host, UNITS / SOCKET, socket_unit),
+                lambda: write_unit(host, UNITS / SOCKET, socket_unit),
             )
         )
     elif has_socket:
@@ -193,7 +193,7 @@ def install(host: Host, options: Options, say: Say, dry_run: bool = False) -> No
                 lambda: _start(host, enable, verb, wanted),
             )
         )
-    _take(steps, say, dry_run)
+    take_steps(steps, say, dry_run)
 
 
 def up_to_date(host: Host, config: Config) -> bool:
@@ -243,7 +243,7 @@ def uninstall(host: Host, options: Options, say: Say, dry_run: bool = False) -> 
                 lambda: run("groupdel", USER) if host.has_group(USER) else None,
             ),
         ]
-    _take(steps, say, dry_run)
+    take_steps(steps, say, dry_run)
     if not options.purge:
         say(f"{SYSTEM_CONFIG.parent}, {CACHE} and the user {USER} stay (--purge removes them)")
 
@@ -283,7 +283,8 @@ def _useradd(host: Host) -> Callable[[], None]:
     return lambda: host.run("useradd", *options, "--shell", "/usr/sbin/nologin", USER)
 
 
-def _take(steps: Sequence[Step], say: Say, dry_run: bool) -> None:
+def take_steps(steps: Sequence[Step], say: Say, dry_run: bool) -> None:
+    """Say each step, and do what has not been done."""
     for step in steps:
         if step.done:
             say(f"  done     {step.text}")
@@ -329,7 +330,8 @@ def _differs(host: Host, path: Path, text: str) -> bool:
         return True
 
 
-def _write(host: Host, path: Path, text: str) -> None:
+def write_unit(host: Host, path: Path, text: str) -> None:
+    """Write a file of the machine."""
     target = host.path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, text.encode("utf-8"))
@@ -338,7 +340,7 @@ def _write(host: Host, path: Path, text: str) -> None:
 def _write_config(host: Host) -> None:
     example = units_dir() / SYSTEM_CONFIG.name
     text = example.read_text(encoding="utf-8") if example.is_file() else to_toml(Config())
-    _write(host, SYSTEM_CONFIG, text)
+    write_unit(host, SYSTEM_CONFIG, text)
     # an RTSP address may hold a password
     host.give(SYSTEM_CONFIG, "root", USER, 0o640)
 

@@ -12,7 +12,7 @@ from hrd.config import Config
 SERVICE = "hrd.service"
 SOCKET = "hrd.socket"
 
-_MADE_BY = (
+MADE_BY = (
     "# Made by `hrd service install`: change systemd/ or use `systemctl edit hrd`, not this.\n"
 )
 
@@ -73,7 +73,7 @@ def render(
             new = [] if network_done else _NETWORK[network]
             network_done = True
         lines += new
-    return _MADE_BY + "\n".join(lines) + "\n"
+    return MADE_BY + "\n".join(lines) + "\n"
 
 
 def quoted(word: str) -> str:
