@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make hrd a service of a Jetson: JetPack 4.6.x (Jetson Nano) or JetPack 6 (Orin).
+# Make hrd a service of a Jetson: JetPack 4.6.x (Jetson Nano), JetPack 5 or JetPack 6 (Xavier, Orin).
 #
 # usage: sudo scripts/install-jetson.sh [options]
 #   --dry-run              say what would be done, change nothing
@@ -49,12 +49,25 @@ done
 # Everything that changes the machine goes through here.
 run() {
     if [ -n "$dry" ]; then
-        say "  would run: $*"
+        local words
+        printf -v words ' %q' "$@" # as it could be typed
+        say "  would run:$words"
     else
         "$@"
     fi
 }
-step() { say "$*"; }
+
+# Each step says what it did; a long one how long it took, since nobody has timed it on every board.
+begun=$SECONDS step_begun=$SECONDS
+step() {
+    took
+    say "$*"
+}
+took() {
+    local s=$((SECONDS - step_begun))
+    [ -n "$dry" ] || [ "$s" -lt 5 ] || say "  that took $((s / 60)) min $((s % 60)) s"
+    step_begun=$SECONDS
+}
 has() { [ -e "$root$1" ]; }
 
 # --- what machine is this -----------------------------------------------------------------------
@@ -75,16 +88,31 @@ detect() {
             jetpack=4.6 python=python3.8 constraints=jetpack4-cp38-aarch64
             packages=(python3.8 python3.8-venv)
             ;;
+        35) # its Python is 3.8 with TensorRT 8.5; hrd's wheels for JetPack 4.6 are for 3.8 too
+            jetpack=5 python=python3.8 constraints=jetpack4-cp38-aarch64
+            packages=(python3.8 python3.8-venv)
+            ;;
         36)
             jetpack=6 python=python3.10 constraints=jetpack6-cp310-aarch64
             packages=(python3.10 python3.10-venv)
             ;;
-        *) die "L4T $l4t is neither JetPack 4.6.x (R32.6 or R32.7) nor JetPack 6 (R36)" ;;
+        *) die "L4T $l4t is none of JetPack 4.6.x (R32.6, R32.7), 5 (R35) and 6 (R36)" ;;
     esac
     # for CSI and USB cameras
     packages+=(gstreamer1.0-tools v4l-utils)
     # The worker's PyCUDA is compiled here, for the Python that has JetPack's TensorRT.
     [ -z "$tensorrt" ] || packages+=(python3-venv python3-dev build-essential python3-libnvinfer)
+}
+
+# What it needs at most, in MB: 280 of packages for JetPack 4.6 (measured by unpacking the wheels),
+# pip and what it unpacks meanwhile, the worker's environment, PyCUDA's compilation.
+NEEDED_MB=1200
+disk() {
+    local free
+    free=$(df -Pm "$root/opt" 2>/dev/null || df -Pm "$root/")
+    free=$(awk 'NR == 2 { print $4 }' <<<"$free")
+    [ -x "$root$prefix/bin/hrd" ] || [ "${free:-$NEEDED_MB}" -ge $NEEDED_MB ] ||
+        die "$free MB are free where /opt is, and $NEEDED_MB are needed: make room, or use a larger card"
 }
 
 # --- steps --------------------------------------------------------------------------------------
@@ -126,7 +154,7 @@ environment() {
         run "$bin/python" -m pip uninstall -q -y onnxruntime
         run "$bin/python" -m pip install -q --disable-pip-version-check \
             -c "$here/constraints/$constraints.txt" "$gpu_wheel"
-    elif [ -z "$dry" ] && "$bin/python" -m pip show -q onnxruntime-gpu 2>/dev/null; then
+    elif [ -x "$bin/python" ] && "$bin/python" -m pip show -q onnxruntime-gpu 2>/dev/null; then
         say "  keeping onnxruntime-gpu, which an earlier run installed"
         what="${what%\[*}[metrics]"
     fi
@@ -138,6 +166,7 @@ environment() {
     fi
 }
 
+gpu="" # whether there will be a worker that an engine can be built by
 gpu_worker() {
     local cuda=/usr/local/cuda
     if ! has "$cuda/include/cuda.h"; then
@@ -148,8 +177,10 @@ gpu_worker() {
     if [ -x "$root$worker/bin/python" ] &&
         "$root$worker/bin/python" -c 'import pycuda, tensorrt' 2>/dev/null; then
         step "TensorRT: the worker's environment $worker is here"
+        gpu=1
         return
     fi
+    gpu=1
     step "TensorRT: $worker, PyCUDA compiled for the Python of JetPack's TensorRT (minutes)"
     run "${HRD_SYSTEM_PYTHON:-/usr/bin/python3}" -m venv --system-site-packages "$root$worker"
     run "$root$worker/bin/python" -m pip install -q --disable-pip-version-check -U pip wheel
@@ -178,9 +209,7 @@ user_groups() {
 }
 
 build_engine() {
-    if [ -z "$dry" ] && [ ! -x "$root$worker/bin/python" ]; then
-        return
-    fi
+    [ -n "$gpu" ] || return 0
     step "engine: built once for this GPU (minutes on a Nano)"
     run mkdir -p "$root/var/cache/hrd"
     run "$root$prefix/bin/hrd" build-engine ||
@@ -192,6 +221,7 @@ build_engine() {
 
 install() {
     detect
+    disk
     say "L4T $l4t, JetPack $jetpack: hrd on ${python#python} in $prefix${dry:+ (dry run)}"
     system_packages
     environment
@@ -208,7 +238,13 @@ install() {
     fi
     step "hrd doctor"
     run "$root$prefix/bin/hrd" doctor || say "  doctor found something to mend, see above"
-    say "done. Readings: hrd watch. To undo: sudo $0 --uninstall"
+    took
+    if [ -n "$dry" ]; then
+        say "done: nothing was changed. Without --dry-run these commands are run in this order"
+        return
+    fi
+    say "in all $(((SECONDS - begun) / 60)) min, $(du -sm "$root$prefix" | cut -f1) MB in $prefix"
+    say "done. Log in again (for the groups), then: hrd watch. To undo: sudo $0 --uninstall"
 }
 
 remove() {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import subprocess
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "scripts" / "install-jetson.sh"
 
 NANO = "# R32 (release), REVISION: 7.1, GCID: 29818004, BOARD: t210ref, EABI: aarch64, DATE: Sat"
+XAVIER = "# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref, EABI: aarch64, DATE: Tue"
 ORIN = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed"
 
 # A command that writes down how it was called, and does so much of it that the next step sees it.
@@ -175,6 +177,66 @@ def test_an_orin_gets_its_own_python_and_versions(
     assert "jetpack4" not in text
 
 
+def test_jetpack_5_has_one_python_for_both(tmp_path: Path, system_python: Dict[str, str]) -> None:
+    xavier = make(tmp_path, XAVIER)
+    assert "L4T 35.4.1, JetPack 5: hrd on 3.8 in /opt/hrd" in xavier.run(**system_python)
+    text = "\n".join(xavier.calls)
+    assert "python3.8 -m venv" in text
+    assert "jetpack4-cp38-aarch64.txt" in text
+    assert "jetpack5-worker.txt" in text
+
+
+def test_a_full_disk_is_said_before_anything_happens(nano: Jetson) -> None:
+    program = nano.stubs / "df"
+    program.write_text("#!/bin/sh\necho Filesystem\necho /dev/mmcblk0p1 14000 13100 900 94% /\n")
+    program.chmod(0o755)
+    done = nano.start()
+    assert done.returncode == 1
+    assert "900 MB are free where /opt is, and 1200 are needed" in done.stdout
+    assert nano.calls == []
+
+
+QUERIES = ("-m pip show", "-c import")
+"""What the script asks and changes nothing by."""
+
+
+def shown(output: str) -> List[str]:
+    """The commands that a dry run prints, as the stand-ins write them down."""
+    found = []
+    for line in output.splitlines():
+        _, mark, command = line.partition("would run: ")
+        words = shlex.split(command)
+        if words[:1] == ["env"]:
+            words = [word for word in words[1:] if "=" not in word.split("/")[0]]
+        if mark and words:
+            found.append(" ".join([os.path.basename(words[0]), *words[1:]]))
+    return found
+
+
+@pytest.mark.parametrize("options", [[], ["--no-tensorrt"], ["--no-service"], ["--gpu-build"]])
+@pytest.mark.parametrize("release", ["NANO", "XAVIER", "ORIN"])
+@pytest.mark.parametrize("state", ["fresh", "again", "no-cuda", "uninstall", "purge"])
+def test_a_dry_run_shows_what_a_run_does(
+    tmp_path: Path, system_python: Dict[str, str], options: List[str], release: str, state: str
+) -> None:
+    """The commands of the one are the commands of the other, in this order."""
+    jetson = make(tmp_path, globals()[release], cuda=state != "no-cuda")
+    if options == ["--gpu-build"]:
+        wheel = tmp_path / "onnxruntime_gpu-1.16.0-cp38-cp38-linux_aarch64.whl"
+        wheel.touch()
+        options = ["--onnxruntime-gpu", str(wheel)]
+    if state in ("again", "uninstall", "purge"):
+        jetson.run(*options, **system_python)
+    if state in ("uninstall", "purge"):
+        options = ["--uninstall"] + (["--purge"] if state == "purge" else [])
+    dry = shown(jetson.run("--dry-run", *options, **system_python))
+    jetson.run(*options, **system_python)
+    done = [call for call in jetson.calls if not any(query in call for query in QUERIES)]
+    assert done
+    real = {"mkdir", "ln", "rm"}  # not stand-ins, so not written down
+    assert [command for command in dry if command.split()[0] not in real] == done
+
+
 def test_running_it_again_installs_and_compiles_nothing_twice(
     nano: Jetson, system_python: Dict[str, str]
 ) -> None:
@@ -265,7 +327,7 @@ def test_nvidias_onnx_runtime_takes_the_place_of_the_cpus_and_keeps_it(
     ("release", "said"),
     [
         ("# R32 (release), REVISION: 4.4, GCID: 1", "older than JetPack 4.6"),
-        ("# R35 (release), REVISION: 4.1, GCID: 1", "neither JetPack 4.6.x"),
+        ("# R34 (release), REVISION: 1.1, GCID: 1", "is none of JetPack 4.6.x"),
         ("something else", "names no L4T release"),
     ],
 )

@@ -79,7 +79,7 @@ def test_every_runtime_dependency_is_pinned_within_its_bounds(target: str) -> No
 
 def test_there_is_a_constraints_file_for_each_target_and_no_other() -> None:
     names = {path.stem for path in (ROOT / "constraints").glob("*.txt")}
-    assert names == set(TARGETS) | {"jetpack4-worker", "jetpack6-worker"}
+    assert names == set(TARGETS) | {"jetpack4-worker", "jetpack5-worker", "jetpack6-worker"}
     script = (ROOT / "scripts" / "targets.sh").read_text(encoding="utf-8")
     assert set(re.findall(r'^    "([^|"]+)\|', script, re.MULTILINE)) == set(TARGETS)
 
