@@ -262,6 +262,15 @@ def test_stamps_that_are_wrong_but_tell(
     assert not any("cut off" in record.getMessage() for record in caplog.records)
 
 
+def test_a_clip_too_short_for_a_rate_is_said_to_be_so(
+    tmp_path: Path, face: List[Any], measured: Any
+) -> None:
+    path = encode(tmp_path / "a.mkv", face[:120], codec_options={"bf": "0"})
+    result = measured(remux(path, tmp_path / "b.mkv", lambda i, pts: pts + 8000))
+    assert result.bpm is None
+    assert result.why_no_bpm == "it is shorter than the 5 s that one takes"
+
+
 @pytest.mark.slow
 def test_stamps_in_the_order_of_coding(tmp_path: Path, face: List[Any], measured: Any) -> None:
     path = encode(tmp_path / "b.avi", face, codec_options={"bf": "3"}, tick=Fraction(1, FPS))
@@ -307,6 +316,8 @@ def test_two_people_are_not_one_clip(tmp_path: Path, measured: Any) -> None:
     for reading in result.readings:
         if reading.bpm is not None:
             assert reading.bpm == pytest.approx(84 if reading.time_s <= SECONDS else 62, abs=5)
+    told = [r.time_s for r in result.readings if r.bpm is not None]
+    assert min(told) < SECONDS < max(told)  # each of the two is read
     after = [r for r in result.readings if SECONDS < r.time_s < SECONDS + 2.5]
     assert after
     assert all(r.bpm is None for r in after)

@@ -12,6 +12,7 @@ from hrd.capture.source import SourceError
 from hrd.config import Config
 from hrd.engine.select import Selection
 from hrd.estimate.explain import Explainer, Explanation
+from hrd.estimate.whole import MIN_SIGNAL_S
 from hrd.face.detect import FaceDetector
 from hrd.measure.explained import as_json
 from hrd.measure.still import StillPicture
@@ -60,6 +61,8 @@ class Measurement:
         seen = [reading for reading in self.readings if reading.state is not State.NO_FACE]
         if not seen:
             return "nobody is to be seen"
+        if self.seconds < MIN_SIGNAL_S:
+            return f"it is shorter than the {MIN_SIGNAL_S:g} s that one takes"
         return "the signal does not support one"
 
     def as_json(self) -> Dict[str, Any]:
