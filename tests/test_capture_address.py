@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 from typing import List
 
 import pytest
 
 from hrd.capture.address import is_mistyped_address, printable, shown_address, split_address
 from hrd.cli.main import main
+from hrd.config import Config, override
+from hrd.doctor.camera import cameras
 
 SECRET = "Geheim7"
 
@@ -114,6 +117,41 @@ def test_nor_in_the_configuration_unless_asked_for(
     assert "--show-secrets" in said
     assert main([*argv, "--show-secrets"]) == 0
     assert SECRET in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nor_by_the_doctor(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hrd.doctor.camera.video_devices", list)
+    config = override(Config(), {"source.spec": form.format(SECRET)})
+    (finding,) = cameras(config)
+    assert finding.text.startswith("no /dev/video*; the source is ")
+    assert SECRET not in finding.text
+
+
+MISPLACED = [
+    ["run", "{}"],
+    ["watch", "{}"],
+    ["{}"],
+    ["help", "{}"],
+    ["run", "--engine={}"],
+    ["run", "--engine", "{}"],
+    ["run", "--config", "{}"],
+    ["config", "--model", "{}", "--config", "{}"],
+    ["measure", "--fps", "{}", "x.mp4"],
+    ["web", "--listen", "{}"],
+]
+
+
+@pytest.mark.parametrize("words", MISPLACED)
+def test_nor_where_an_address_has_been_put_in_the_wrong_place(
+    words: List[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = [word.format(f"rtsp://admin:{SECRET}@cam/live") for word in words]
+    with contextlib.suppress(SystemExit):  # argparse's complaint
+        main(argv)
+    said = capsys.readouterr().err
+    assert said
+    assert SECRET not in said
 
 
 def test_a_name_that_is_no_address_is_configured_as_it_is(

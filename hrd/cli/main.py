@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 from hrd import __version__
 from hrd.cli.parser import Parser, first_word
+from hrd.cli.shown import without_secrets
 from hrd.cli.streams import OutputError, give_up_output, prepare
 from hrd.errors import HrdError, Kind
 
@@ -57,23 +58,24 @@ def build_parser(command: Optional[str] = None) -> Parser:
 def main(argv: Optional[List[str]] = None) -> int:
     """Exit codes: 0 done, 1 a failure said in one sentence on stderr, 2 bad usage."""
     prepare()
+    words = sys.argv[1:] if argv is None else argv
     try:
         try:
-            return _run(sys.argv[1:] if argv is None else argv)
+            return _run(words)
         finally:
             if sys.exc_info()[0] is not BrokenPipeError:
                 sys.stdout.flush()
     except OutputError as error:
         give_up_output()
-        print(f"hrd: {error}", file=sys.stderr)
+        _complain(str(error), words)
         return 1
     except HrdError as error:
-        print(f"hrd: {error}", file=sys.stderr)
+        _complain(str(error), words)
         return 2 if error.kind is Kind.USAGE else 1
     except ImportError as error:
         from hrd.missing import sentence
 
-        print(f"hrd: {sentence(error)}", file=sys.stderr)
+        _complain(sentence(error), words)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -83,8 +85,12 @@ def main(argv: Optional[List[str]] = None) -> int:
     except OSError as error:  # a file or folder that no command has foreseen
         _debug("where it happened")
         where = f"{error.filename}: " if error.filename else ""
-        print(f"hrd: {where}{error.strerror or error}", file=sys.stderr)
+        _complain(f"{where}{error.strerror or error}", words)
         return 1
+
+
+def _complain(sentence: str, words: Sequence[str]) -> None:
+    print(f"hrd: {without_secrets(sentence, words)}", file=sys.stderr)
 
 
 def _debug(text: str) -> None:
@@ -99,6 +105,7 @@ def _run(argv: List[str]) -> int:
         from hrd.cli.completion import complete
 
         complete(build_parser())
+    Parser.words = argv
     parser = build_parser(first_word(argv, COMMANDS))
     args = parser.parse_args(argv)
     if not hasattr(args, "run"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from typing import Any, Callable, Iterable, List, NoReturn, Optional, Tuple
+from typing import Any, Callable, ClassVar, Iterable, List, NoReturn, Optional, Sequence, Tuple
+
+from hrd.cli.shown import without_secrets
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -21,6 +23,11 @@ class Parser(argparse.ArgumentParser):
     """
 
     late_epilog: Optional[Callable[[], str]] = None
+    words: ClassVar[Sequence[str]] = ()
+    """The command line, so that no secret in it is repeated in a complaint."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(without_secrets(message, self.words))
 
     def format_help(self) -> str:
         if self.late_epilog is not None:

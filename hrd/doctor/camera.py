@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from typing import List, Tuple
 
+from hrd.capture.address import shown_address
 from hrd.capture.devices import TEGRA_DRIVER, check_camera, describe, video_devices
 from hrd.capture.source import SourceError
 from hrd.config import Config
@@ -24,7 +25,8 @@ def cameras(config: Config) -> List[Finding]:
     configured = config.source.spec
     if not nodes:
         if configured not in ("auto", "") and not configured.startswith("/dev/"):
-            return [Finding("camera", Verdict.OK, f"no /dev/video*; the source is {_kind(config)}")]
+            shown = shown_address(configured)
+            return [Finding("camera", Verdict.OK, f"no /dev/video*; the source is {shown}")]
         return [
             Finding(
                 "camera",
@@ -41,11 +43,6 @@ def cameras(config: Config) -> List[Finding]:
             for f in findings
         ]
     return findings
-
-
-def _kind(config: Config) -> str:
-    spec = config.source.spec
-    return spec.partition(":")[0] + ":..." if "://" in spec else spec
 
 
 def _camera(node: str) -> Finding:
