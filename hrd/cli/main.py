@@ -26,6 +26,7 @@ COMMANDS = (
     "simulate",
     "train",
     "export",
+    "reproduce",
     "eval",
     "record",
     "compare",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Tuple
+from typing import TYPE_CHECKING, List, Sequence, Tuple
 
 if TYPE_CHECKING:
+    from hrd.train.crops import Crops
     from hrd.train.data import ClipStore
 
 CACHE = "data/recordings"
@@ -61,31 +62,22 @@ def recorded_stores(
     The first process of a launch (``first``) reads the recordings, the others wait for it.
     """
     from hrd.errors import UsageError
-    from hrd.evaluation.layouts import LAYOUTS, find_recordings
-    from hrd.train import crops, people
+    from hrd.evaluation.layouts import LAYOUTS
+    from hrd.train import people
     from hrd.train.export import RECORDED
-    from hrd.train.rank import meet
 
     if not 0.0 <= args.drawn <= 0.95:
         raise UsageError(f"--drawn must be between 0 and 0.95, not {args.drawn:g}")
     if args.recode < 0 or args.folds < 2:
         raise UsageError("--recode must be at least 0, and --folds at least 2")
-    wanted: List[crops.Source] = []
     for layout, *folders in args.recordings:
         if layout not in LAYOUTS or not folders:
             raise UsageError(
                 f"--recordings needs a layout ({', '.join(LAYOUTS)}) and at least one folder"
             )
-        for folder in folders:
-            root = Path(folder).expanduser()
-            entries = find_recordings(LAYOUTS[layout], root)
-            wanted += crops.sources(layout, root, entries, args.recode)
+    sets = [(layout, folders) for layout, *folders in args.recordings]
     cache = Path(args.crop_cache)
-    if first:
-        for problem in crops.prepare(cache, wanted, workers=max(1, args.workers)):
-            print(problem)
-    meet(device)
-    found = crops.read(cache, wanted)
+    found = open_recordings(sets, args.recode, cache, args.workers, first, device)
     parts = people.split(
         [one.person for one in found],
         args.folds,
@@ -93,20 +85,46 @@ def recorded_stores(
         args.split_seed,
         test=args.fold is not None,
     )
-    train = people.RecordingStore(found, parts.train)
-    originals = [one for one in found if "(copy " not in one.name]
-    validation = people.RecordingStore(
-        originals, parts.validation, people.VALIDATION_FRAMES, people.VALIDATION_FRAMES
-    )
+    train, validation = people.stores(found, parts)
     if first:
-        told = people.delays(found)
-        print(f"{len(found)} recordings, faces kept in {cache} (delete it to remove them)")
-        if told:
-            print(
-                f"references lag the video by {told['lowest']:+.2f} to {told['highest']:+.2f} s "
-                f"(median {told['median']:+.2f}, r {told['r']:.2f}); taken off"
-            )
         print("\n".join(parts.lines()) + f"; split seed {args.split_seed}")
         print(f"{len(train)} clips to train on, {len(validation)} to validate on", flush=True)
     names = ", ".join(layout for layout, *_ in args.recordings)
     return train, validation, f"{RECORDED} ({names}, {len(parts.train)} people)"
+
+
+def open_recordings(
+    sets: Sequence[Tuple[str, Sequence[str]]],
+    copies: int,
+    cache: Path,
+    workers: int,
+    first: bool,
+    device: str,
+) -> List[Crops]:
+    """The faces of data sets (layout, folders), read into the cache by the first process of a
+    launch; it prints what was left out, and how the references were aligned."""
+    from hrd.evaluation.layouts import LAYOUTS, find_recordings
+    from hrd.train import crops, people
+    from hrd.train.rank import meet
+
+    wanted: List[crops.Source] = []
+    for layout, folders in sets:
+        for folder in folders:
+            root = Path(folder).expanduser()
+            entries = find_recordings(LAYOUTS[layout], root)
+            wanted += crops.sources(layout, root, entries, copies)
+    if first:
+        for problem in crops.prepare(cache, wanted, workers=max(1, workers)):
+            print(problem)
+    meet(device)
+    found = crops.read(cache, wanted)
+    if first:
+        print(f"{len(found)} recordings, faces kept in {cache} (delete it to remove them)")
+        told = people.delays(found)
+        if told:
+            print(
+                f"references lag the video by {told['lowest']:+.2f} to {told['highest']:+.2f} s "
+                f"(median {told['median']:+.2f}, r {told['r']:.2f}); taken off",
+                flush=True,
+            )
+    return found

@@ -79,6 +79,7 @@ class Crops:
     bpm: np.ndarray
     delay_s: float
     r: float
+    copy: int = 0
 
     def crops(self, first: int, last: int) -> np.ndarray:
         """Samples ``first`` to ``last``: (T, 36, 36, 3) float32 RGB 0..255."""
@@ -137,7 +138,7 @@ def read(cache: Path, wanted: Sequence[Source]) -> List[Crops]:
             Crops(
                 cache / f"{one.key}.crops.npy",
                 str(values["person"]),
-                str(values["name"]) + (f" (copy {one.copy})" if one.copy else ""),
+                str(values["name"]),
                 bool(values["has_pulse"]),
                 [(int(a), int(b)) for a, b in values["parts"]],
                 values["cut"],
@@ -145,6 +146,7 @@ def read(cache: Path, wanted: Sequence[Source]) -> List[Crops]:
                 values["bpm"],
                 float(values["delay_s"]),
                 float(values["r"]),
+                one.copy,
             )
         )
     sure = [one.delay_s for one in found if one.has_pulse and one.r >= _LEAST_R]

@@ -102,6 +102,15 @@ class RecordingStore:
         )
 
 
+def stores(recordings: Sequence[Crops], parts: Split) -> Tuple[RecordingStore, RecordingStore]:
+    """Clips to train on, of recordings and their copies; longer ones to validate on, of recordings
+    as they are."""
+    originals = [one for one in recordings if one.copy == 0]
+    return RecordingStore(recordings, parts.train), RecordingStore(
+        originals, parts.validation, VALIDATION_FRAMES, VALIDATION_FRAMES
+    )
+
+
 def _known(one: Crops) -> Iterator[Tuple[int, int]]:
     """First and last sample of every stretch whose reference is known."""
     for first, last in one.parts:
