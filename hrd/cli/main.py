@@ -30,6 +30,7 @@ COMMANDS = (
     "eval",
     "record",
     "compare",
+    "record-set",
     "help",
     "completion",
 )

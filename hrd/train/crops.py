@@ -48,14 +48,15 @@ RECODE_SHARES = {"jpeg": 0.25, "h264": 0.4, "mpeg4": 0.35}
 
 @dataclass(frozen=True)
 class Source:
-    """A recording to be read. ``person``: who is in it, told apart from those of other folders.
+    """A recording to be read. ``layout``: people of one name in one layout are taken to be one
+    person, in whatever folders they lie.
 
     ``copy``: 0 for the recording as it is; above, compressed once more by a codec that this
     number draws.
     """
 
     entry: Entry
-    person: str
+    layout: str
     key: str
     copy: int = 0
 
@@ -88,14 +89,13 @@ class Crops:
 
 
 def sources(layout: str, root: Path, entries: Sequence[Entry], copies: int = 0) -> List[Source]:
-    """Every recording of a data set, and ``copies`` compressed copies of each. The person is known
-    only once a recording is read, so it is filled in then."""
+    """Every recording of a data set, and ``copies`` compressed copies of each."""
     found = []
     for entry in entries:
         for copy in range(copies + 1):
             marks = [VERSION, layout, str(root.resolve()), entry.name, copy]
             key = hashlib.sha256(json.dumps(marks).encode()).hexdigest()[:20]
-            found.append(Source(entry, f"{layout}:{root.name}", key, copy))
+            found.append(Source(entry, layout, key, copy))
     return found
 
 
@@ -109,6 +109,7 @@ def prepare(
     if not missing:
         return problems
     logger.info("reading %d recordings into %s", len(missing), cache)
+    _begin()
     work = [(cache, one, detector) for one in missing]
     with tqdm(total=len(work), unit="recording") as bar:
         if workers <= 1 or len(work) < 2:
@@ -179,7 +180,7 @@ def _begin() -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    logging.getLogger("hrd.face.track").setLevel(logging.WARNING)
+    logging.getLogger("hrd.face").setLevel(logging.WARNING)
 
 
 def _make(work: Tuple[Path, Source, str]) -> List[str]:
@@ -257,7 +258,7 @@ def _write(
     delay_s, r = 0.0, 0.0
     if recording.reference.has_pulse:
         delay_s, r = find_delay(_pos(chunks), times_s, bvp)
-    person = f"{one.person}:{recording.subject}"
+    person = f"{one.layout}:{recording.subject}"
     with written_whole(cache / f"{one.key}.crops.npy") as file:
         np.save(file, np.clip(np.rint(crops * CROP_SCALE), 0, 65535).astype(np.uint16))
     with written_whole(_truth_path(cache, one)) as file:
