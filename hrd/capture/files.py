@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from typing import Any, List, Optional
@@ -19,7 +20,9 @@ def check_file(path: str) -> None:
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        raise SourceError(f"There is no file {name}: check the name.") from None
+        meant = re.match(r"[a-z]{2,5}:(\w+=.*)", name)
+        hint = f" (did you mean sim:{meant[1]}?)" if meant else ""
+        raise SourceError(f"There is no file {name}{hint}: check the name.") from None
     except PermissionError:
         raise SourceError(f"{name} may not be read: check its permissions.") from None
     except (OSError, ValueError) as error:

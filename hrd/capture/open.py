@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 
@@ -13,6 +14,8 @@ from hrd.capture.source import FrameSource, SourceError
 __all__ = ["CaptureOptions", "first_camera", "hangs_alone", "open_source"]
 
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
+KINDS = (*STREAM_SCHEMES, "csi", "file", "v4l2")
+"""What may stand before ``://``."""
 
 
 def open_source(spec: str, options: CaptureOptions) -> FrameSource:
@@ -46,8 +49,48 @@ def open_source(spec: str, options: CaptureOptions) -> FrameSource:
         return StreamSource(spec, options)
     if scheme == "file":
         return _open_file(rest, spec, options)
-    raise SourceError(
-        f"A source of the kind {scheme}:// is not known: "
+    raise _unknown_kind(scheme)
+
+
+def check_spec(spec: str) -> None:
+    """Raise ``SourceError`` for what cannot be opened whatever is plugged in: an unknown kind of
+    source, an option that the simulated camera does not know, a file that is not there. Opens
+    nothing, so that this one sentence is all that is said.
+    """
+    from hrd.capture.files import check_file
+
+    if not spec or spec == "auto" or hangs_alone(spec):
+        return
+    if spec.startswith("sim:"):
+        from hrd.capture.simulated_options import parse_simulated
+
+        parse_simulated(spec)
+        return
+    scheme, separator, rest = spec.partition("://")
+    if separator and "/" not in scheme:
+        if scheme.lower() not in KINDS:
+            raise _unknown_kind(scheme)
+        if scheme.lower() != "file":
+            return
+        spec = rest
+    if spec != "-" and not os.path.isdir(spec):
+        _check_address(spec)
+        check_file(spec)
+
+
+def _check_address(path: str) -> None:
+    if is_mistyped_address(path) and not os.path.exists(path):
+        raise SourceError(
+            f"{shown_address(path)} is neither a file nor an address: "
+            "write a camera as rtsp://user:password@camera/path."
+        )
+
+
+def _unknown_kind(scheme: str) -> SourceError:
+    near = difflib.get_close_matches(scheme.lower(), KINDS, 1)
+    hint = f" (did you mean {near[0]}://?)" if near else ""
+    return SourceError(
+        f"A source of the kind {scheme}:// is not known{hint}: "
         "use /dev/video0, csi://0, rtsp://..., sim:bpm=72 or a video file."
     )
 
@@ -63,11 +106,7 @@ def hangs_alone(spec: str) -> bool:
 
 
 def _open_file(path: str, spec: str, options: CaptureOptions) -> FrameSource:
-    if is_mistyped_address(path) and not os.path.exists(path):
-        raise SourceError(
-            f"{shown_address(path)} is neither a file nor an address: "
-            "write a camera as rtsp://user:password@camera/path."
-        )
+    _check_address(path)
     if path == "-":
         path = "/dev/stdin"
     if os.path.isdir(path):

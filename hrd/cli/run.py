@@ -66,6 +66,10 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     config = effective_config(args)
     set_up_logging(config.log.level, limited=True)
+    if not args.persist:  # a service waits for what is not there yet
+        from hrd.capture.open import check_spec
+
+        check_spec(config.source.spec)
     from hrd.service.serve import serve
 
     if not serve(config, args.persist, lambda: effective_config(args)):
