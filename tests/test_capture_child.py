@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List
 
 import numpy as np
 import pytest
@@ -80,6 +80,21 @@ def read_on(source: ChildSource) -> None:
 
 def _is_gone(pid: int) -> Callable[[], bool]:
     return lambda: not os.path.exists(f"/proc/{pid}")
+
+
+def test_its_last_words_are_heard_though_it_did_not_listen_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tell = ChildSource._tell
+
+    def tell_twice(self: ChildSource, message: Dict[str, Any]) -> None:
+        tell(self, message)
+        tell(self, message)  # what it never reads
+        self._process.wait(60)
+
+    monkeypatch.setattr(ChildSource, "_tell", tell_twice)
+    with pytest.raises(SourceError, match=r"There is no file /no/such\.mp4"):
+        ChildSource("/no/such.mp4", CaptureOptions())
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])

@@ -177,6 +177,8 @@ class ChildSource(FrameSource):
                 raise SourceError(f"{hung}: its process is killed and started again.") from None
             try:
                 data, descriptors = _receive(self._socket)
+            except ConnectionResetError:
+                continue  # it ended before it had read all; what it said last comes next
             except OSError:
                 data, descriptors = b"", []
             for fd in descriptors:
