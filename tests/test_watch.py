@@ -26,7 +26,7 @@ from hrd.types import Reason, State
 from hrd.watch import lines as watch
 from hrd.words import REASONS, STATES
 from tests.socket_help import PATIENCE_S, hr, no_hr, ppg, short_directory
-from tests.waiting import read_line
+from tests.waiting import eventually, read_line
 
 ROOT = Path(__file__).parent.parent
 
@@ -395,3 +395,35 @@ def test_waveform_is_no_reading(server: SocketServer, path: str) -> None:
     server.publish(ppg(0))
     server.publish(hr(1))
     assert main(["watch", "--socket", path, "--count", "1"]) == 0
+
+
+SETUP = {
+    "class": "SETUP",
+    "time": 1_700_000_000.0,
+    "width_px": 640,
+    "height_px": 480,
+    "box": {"x_px": 200.0, "y_px": 100.0, "w_px": 30.0, "h_px": 30.0},
+    "face_px": 30.0,
+    "luma": 120.0,
+    "limits": {"face_px": 48.0, "luma": 25.0},
+    "in_the_way": ["FACE_TOO_SMALL"],
+}
+
+
+def test_set_up_in_a_pipe_is_a_line_a_second(server: SocketServer, path: str) -> None:
+    process = start("--socket", path, "--setup")
+    eventually(lambda: server.wanted("SETUP"), "it is asked for")
+    for n in range(7):
+        server.publish({**SETUP, "time": 1_700_000_000.0 + n / 5.0})
+    lines = [read_line(process.stdout).decode() for _ in range(2)]  # type: ignore[arg-type]
+    process.send_signal(signal.SIGINT)
+    assert finish(process) == []
+    assert "size 30 pixels  light 120 of 255  the face is too small: come closer" in lines[0]
+
+
+def test_set_up_as_json_is_what_the_daemon_sent(server: SocketServer, path: str) -> None:
+    process = start("--socket", path, "--setup", "--json", "--count", "1")
+    eventually(lambda: server.wanted("SETUP"), "it is asked for")
+    server.publish(SETUP)
+    server.publish(hr(1))
+    assert [json.loads(line) for line in finish(process)] == [SETUP]

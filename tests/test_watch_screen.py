@@ -245,3 +245,13 @@ def test_set_up_waits_for_the_daemons_view(folder: str) -> None:
         terminal.shows("come closer")
         terminal.type("c")
         eventually(lambda: not heart.server.wanted("SETUP"), "it is asked for no longer")
+
+
+def test_once_ends_with_the_daemon_and_sums_up(folder: str) -> None:
+    heart = Heart(os.path.join(folder, "hrd.sock"))
+    with contextlib.ExitStack() as running:
+        with heart:
+            terminal = running.enter_context(watching(folder, 80, 24, "--once"))
+            terminal.shows("72.0 bpm")
+        terminal.shows("with a bpm: median 72.0")
+        terminal.shows("ended with 0")
