@@ -50,9 +50,12 @@ def _what(settings: Settings, split: Split, found: Dict[str, Any]) -> str:
     )
     count = found["recordings"]
     lines.append(f"- {count['evaluated']} recordings tested on, {count['left_out']} left out")
+    steps = f"{settings.steps} steps" if settings.steps else "the steps of hrd train's recipes"
+    lines.append(f"- each network: {steps}, {settings.batch_clips} clips a step and process")
     lines.append(
-        "- brackets: 95 % intervals, whole people resampled. The paper's rows are of its own test "
-        "people, whom it does not name: compare the order of the rows, not single figures"
+        "- MAE and RMSE in bpm; brackets: 95 % intervals, whole people resampled. The paper names "
+        "neither its test people nor the length of its windows: compare the order of the rows, not "
+        "single figures"
     )
     return "\n".join(lines)
 
