@@ -6,6 +6,7 @@ a picture within one frame; noise, light, compression and movement change it lit
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from typing import Deque, Optional, Tuple
 
@@ -46,16 +47,21 @@ class CutDetector:
         size = (layout.width_px, layout.height_px) if layout is not None else (width, height)
         resized = self._size is not None and size != self._size
         self._size = size
-        # as many points of any picture: sources make pictures smaller when nobody minds
-        rows = np.linspace(0, height - 1, _ROWS).astype(int)
-        columns = np.linspace(0, width - 1, _COLUMNS).astype(int)
-        return self._picture.push(brightness[np.ix_(rows, columns)]) or resized
+        return self._picture.push(brightness[_points(height, width)]) or resized
 
     def in_face(self, roi: RoiFrame) -> bool:
         """Whether the crop, where it has not moved, shows another face than the one before."""
         if roi.cut:
             self._face.reset()
         return self._face.push(roi.crop[..., 1])
+
+
+@functools.lru_cache(maxsize=8)
+def _points(height: int, width: int) -> Tuple[np.ndarray, ...]:
+    """As many points of any picture: sources make pictures smaller when nobody minds."""
+    rows = np.linspace(0, height - 1, _ROWS).astype(int)
+    columns = np.linspace(0, width - 1, _COLUMNS).astype(int)
+    return np.ix_(rows, columns)
 
 
 def _brightness(frame: Frame) -> np.ndarray:
@@ -73,6 +79,7 @@ class _Change:
     def __init__(self, least: float) -> None:
         self._least = least
         self._last: Optional[np.ndarray] = None
+        self._energy = np.float32(0.0)
         self._recent: Deque[float] = deque(maxlen=_MEMORY)
 
     def reset(self) -> None:
@@ -83,14 +90,16 @@ class _Change:
         """Whether the (H, W) values differ from the last ones as only a cut makes them."""
         now = values.astype(np.float32).ravel()
         now -= now.mean()
+        energy = np.dot(now, now)
         last, self._last = self._last, now
+        last_energy, self._energy = self._energy, energy
         if last is None:
             return False
-        power = min(float(np.dot(last, last)), float(np.dot(now, now)))
+        power = min(float(last_energy), float(energy))
         if power < _CONTRAST**2 * len(now):  # the dark, a wall: nothing but noise to compare
             self._recent.clear()
             return False
-        scale = float(np.sqrt(np.dot(last, last) * np.dot(now, now)))
+        scale = float(np.sqrt(last_energy * energy))
         change = 1.0 - float(np.dot(last, now)) / scale
         stands_out = len(self._recent) >= _LEAST_MEMORY and change > _RATIO * max(self._recent)
         if stands_out and change > self._least:
