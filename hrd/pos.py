@@ -18,7 +18,8 @@ WINDOW_S = 1.6
 class StreamingPos:
     """Overlap-add over sliding windows: a sample is final once every window over it is added.
 
-    The output lags the input by ``delay_frames``.
+    The output lags the input by ``delay_frames``, and rises as blood comes, as a contact sensor's
+    wave does (the paper's falls).
     """
 
     def __init__(self, fs_hz: float = MODEL_FS_HZ) -> None:
@@ -45,7 +46,7 @@ class StreamingPos:
         total = np.concatenate([self._sum, np.zeros(frames)])
         windows = np.lib.stride_tricks.sliding_window_view(trace, window, axis=0)
         for t, pulse in enumerate(pos_windows(windows.transpose(0, 2, 1))):
-            total[t : t + window] += pulse
+            total[t : t + window] -= pulse
         self._trace = trace[frames:]
         self._sum = total[frames:]
         return total[:frames].astype(np.float32)

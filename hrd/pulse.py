@@ -14,7 +14,7 @@ from typing import Callable, List, Optional
 import numpy as np
 
 from hrd.engine.base import Engine
-from hrd.estimate.confidence import load_calibration
+from hrd.estimate.confidence import Calibration, load_calibration
 from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator
 from hrd.estimate.gate import PublishGate
 from hrd.estimate.whole import WholeClip
@@ -61,8 +61,9 @@ class PulseStage:
 
     A reading comes when a chunk is complete, when the state changes, and at least once per hop
     while there is no face. ``on_pulse`` gets every PulseChunk, ``on_estimate`` every Estimate
-    before the gate, with the time of its newest frame. ``cuts_s``: the times of the newest
-    MAX_CUTS views at which the stream began anew.
+    before the gate, with the time of its newest frame. ``calibration_for`` gives the fit of the
+    confidence for an engine's name. ``cuts_s``: the times of the newest MAX_CUTS views at which the
+    stream began anew.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class PulseStage:
         on_pulse: Optional[Callable[[PulseChunk], None]] = None,
         on_estimate: Optional[Callable[[float, Estimate], None]] = None,
         timed: Timed = untimed,
+        calibration_for: Callable[[str], Calibration] = load_calibration,
     ) -> None:
         self._config = config or PulseConfig()
+        self._calibration_for = calibration_for
         self.engine = engine
         self.rate = FrameRateMeter()
         self._window = SlidingWindow(self._config.hop_frames)
@@ -195,7 +198,9 @@ class PulseStage:
         self._estimator.reset()
 
     def _make_estimator(self) -> HeartRateEstimator:
-        return HeartRateEstimator(load_calibration(self._estimated_engine), self._config.estimator)
+        return HeartRateEstimator(
+            self._calibration_for(self._estimated_engine), self._config.estimator
+        )
 
     def _notice_engine(self, chunk: RoiChunk) -> None:
         """A supervised engine may have changed. Networks go on with one signal; POS and a network

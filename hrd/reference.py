@@ -65,8 +65,10 @@ class ReferenceExtractor:
         levels = bridge_cuts(levels, cut, self._level, self._gain)
         self._level = levels[-1]
         return ReferenceSignals(
+            start_s=chunk.start_s,
             fs_hz=chunk.fs_hz,
             pos=pos.bvp if pos is not None else self._pos.process(rgb, chunk.cut),
+            pos_delay_frames=self._pos.delay_frames,
             motion_px=chunk.shift_px,
             face_rgb=levels[:, :3],
             surround=levels[:, 3],

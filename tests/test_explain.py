@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Tuple
 
 import numpy as np
 import pytest
 
 from hrd.cli.main import main
-from hrd.estimate.confidence import Calibration, load_calibration
+from hrd.estimate.confidence import OPPOSITION, Calibration, Logistic, Trees, load_calibration
 from hrd.estimate.explain import Explanation, Term, attribute, odds_of
 from hrd.estimate.features import FEATURE_NAMES
 from hrd.estimate.gate import PublishGate
@@ -19,17 +21,47 @@ COUNT = len(FEATURE_NAMES)
 
 def test_each_branch_is_put_down_to_the_feature_it_asks_for() -> None:
     # one tree of depth 2: feature 0 at the root, then 1 on the left and 2 on the right
-    tree = Calibration(
+    tree = Trees(
         feature=np.array([[0, 1, 2]]),
         threshold=np.array([[0.5, 0.5, 0.5]]),
         value=np.array([[-4.0, -2.0, 1.0, 3.0]]),
         intercept=0.25,
     )
+    calibration = Calibration(nothing(), tree)
     features = (1.0, 0.0, 0.0, *[9.0] * (COUNT - 3))
-    start, log_odds = attribute(tree, features)
-    assert start == pytest.approx(0.25 - 0.5)  # the mean of all leaves
-    assert log_odds[:3] == pytest.approx([2.5, 0.0, -1.0])  # -0.5 -> 2 -> 1
+    features = replaced(features, OPPOSITION, 0.0)
+    start, log_odds = attribute(calibration, features)
+    # half of it all, for the confidence is the mean of two log odds
+    assert start == pytest.approx(0.5 * (0.25 - 0.5))  # the mean of all leaves
+    assert log_odds[:3] == pytest.approx([1.25, 0.0, -0.5])  # -0.5 -> 2 -> 1
     assert not any(log_odds[3:])
+
+
+def nothing() -> Logistic:
+    """A logistic regression that finds nothing."""
+    count = np.zeros(COUNT)
+    weight = np.zeros(COUNT + COUNT * (COUNT + 1) // 2)
+    return Logistic(count, count + 1.0, count - 3.0, count + 3.0, weight, 0.0)
+
+
+def replaced(features: Tuple[float, ...], index: int, value: float) -> Tuple[float, ...]:
+    return (*features[:index], value, *features[index + 1 :])
+
+
+def test_a_product_counts_half_for_either_feature() -> None:
+    weight = nothing().weight.copy()
+    weight[1] = 3.0  # of feature 1
+    weight[COUNT + 1] = 4.0  # of feature 0 times feature 1
+    calibration = Calibration(
+        replace(nothing(), weight=weight, intercept=-0.5),
+        Trees(np.zeros((1, 1), int), np.zeros((1, 1)), np.zeros((1, 2)), 0.0),
+    )
+    features = (2.0, 0.5, *[0.0] * (COUNT - 2))
+    start, log_odds = attribute(calibration, features)
+    assert start == pytest.approx(-0.25)
+    assert log_odds[:2] == pytest.approx([0.5 * 2.0, 0.5 * (1.5 + 2.0)])
+    opposed = attribute(calibration, replaced(features, OPPOSITION, 0.8))[1]
+    assert opposed[OPPOSITION] == pytest.approx(-10.0)
 
 
 @pytest.mark.parametrize("engine", ["onnx", "pos"])
@@ -37,18 +69,19 @@ def test_start_and_terms_add_up_to_the_confidence(engine: str) -> None:
     calibration = load_calibration(engine)
     rng = np.random.default_rng(0)
     for _ in range(20):
-        features = tuple(float(one) for one in rng.normal(0.0, 2.0, COUNT))
+        features = tuple(float(one) for one in rng.normal(0.0, 1.0, COUNT))
         start, log_odds = attribute(calibration, features)
         confidence = calibration.confidence(features)
-        assert start + sum(log_odds) == pytest.approx(odds_of(confidence), abs=1e-6)
+        together = 1.0 / (1.0 + np.exp(-start - sum(log_odds)))
+        assert together == pytest.approx(confidence, rel=1e-6)
 
 
 def test_the_gate_says_why() -> None:
     gate = PublishGate(0.8)
     assert not gate.allows(70.0, 0.7, 0.0)
     assert gate.why == "confidence under 0.8"
-    assert not gate.allows(70.0, 0.9, 1.0)
-    assert gate.why.startswith("to begin, one confidence of 0.97")
+    assert not gate.allows(70.0, 0.85, 1.0)
+    assert gate.why.startswith("to begin, one confidence of 0.92")
     assert gate.allows(70.0, 0.99, 2.0)
     assert gate.why == ""
     assert not gate.allows(110.0, 0.99, 3.0)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hrd.cli.main import main
+from hrd.types import NEAR_BPM
 
 
 def measure(capsys: pytest.CaptureFixture[str], *argv: str) -> Dict[str, Any]:
@@ -54,7 +55,7 @@ def test_the_real_clip(capsys, face_clip: Path, engine: str) -> None:
     assert result["seconds"] == pytest.approx(10.0, abs=0.1)
     tracking = [r for r in result["readings"] if r["state"] == "tracking"]
     assert tracking
-    assert [r["bpm"] for r in tracking] == pytest.approx([53] * len(tracking), abs=3)
+    assert [r["bpm"] for r in tracking] == pytest.approx([53] * len(tracking), abs=NEAR_BPM)
     assert all("bpm" not in r and "reason" in r for r in result["readings"] if r not in tracking)
 
 

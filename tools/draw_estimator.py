@@ -18,7 +18,7 @@ from hrd.capture.open import open_source
 from hrd.config import load_config
 from hrd.engine.select import open_engine
 from hrd.estimate.baseband import baseband
-from hrd.estimate.estimator import BEATS_S, Estimate
+from hrd.estimate.estimator import BEATS_S, WINDOW_SHARES, Estimate, EstimatorConfig
 from hrd.estimate.explain import Explainer, Explanation
 from hrd.estimate.ratefilter import GRID_BPM, FilterConfig, log_likelihood
 from hrd.estimate.spectrum import periodogram, rate_score
@@ -119,15 +119,23 @@ def draw(clip: Clip, number: int, out: Path) -> None:
     save(shape, "periodogram")
 
     shape, axes = figure(plt, 2.6)
-    for k, colour in ((0, GREY), (min(1, number), ORANGE), (number, BLUE)):
-        one = clip.estimates[k][1]
-        part = periodogram(clip.window(k)[1], clip.fs_hz)
-        likelihood = log_likelihood(
-            rate_score(part, GRID_BPM)[0], FilterConfig().independent_per_s * part.duration_s
+    likelihoods = []
+    longest_s = EstimatorConfig().max_window_s
+    for share, colour in zip(WINDOW_SHARES, (GREY, ORANGE, GREEN, BLUE)):
+        part = periodogram(bvp[-int(share * longest_s * clip.fs_hz) :], clip.fs_hz)
+        likelihoods.append(
+            log_likelihood(
+                rate_score(part, GRID_BPM)[0], FilterConfig().independent_per_s * part.duration_s
+            )
         )
-        weight = np.exp(likelihood - likelihood.max())
-        label = f"{one.window_s:.0f} s of signal"
-        axes.plot(GRID_BPM, weight / weight.sum(), color=colour, linewidth=1.3, label=label)
+        weight = np.exp(likelihoods[-1] - likelihoods[-1].max())
+        label = f"newest {part.duration_s:.0f} s"
+        axes.plot(GRID_BPM, weight / weight.sum(), color=colour, linewidth=1.0, label=label)
+    together = np.exp(np.logaddexp.reduce(likelihoods) - np.max(likelihoods))
+    axes.plot(
+        GRID_BPM, together / together.sum(), color="black", linewidth=1.3, linestyle="--",
+        label="their mean",
+    )  # fmt: skip
     axes.legend(frameon=False)
     axes.set(xlabel="bpm", ylabel="probability", xlim=(42, 120), ylim=(0, None))
     save(shape, "likelihood")

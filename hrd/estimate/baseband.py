@@ -69,7 +69,28 @@ def mean_rate_bpm(band: Band, bpm: float) -> float:
         return bpm
     time_s = band.time_s
     phase = np.unwrap(np.angle(band.value))
-    ends = (phase[-1] - phase[0]) / (time_s[-1] - time_s[0])
+    ends = float((phase[-1] - phase[0]) / (time_s[-1] - time_s[0]))
     lean = weight * (time_s - float(weight @ time_s) / total)
     line = float(lean @ phase) / max(float(lean @ time_s), 1e-12)
     return bpm + 60.0 / (2.0 * math.pi) * (0.75 * ends + 0.25 * line)
+
+
+def phase_jitter(band: Band) -> float:
+    """Deviation of the phase from a parabola through it, radians, weighted by amplitude: small
+    where one heart beats, whose rate moves slowly; large where noise does."""
+    weight = np.sqrt(np.abs(band.value))
+    if len(weight) < 4 or not weight.any():
+        return math.pi
+    phase = np.unwrap(np.angle(band.value))
+    shapes = _parabolas(len(phase)) * weight
+    moments = shapes @ (phase * weight)
+    fit = np.linalg.solve(shapes @ shapes.T, moments)
+    left = float((phase * weight) @ (phase * weight) - moments @ fit)
+    return math.sqrt(max(left, 0.0) / float(weight @ weight))
+
+
+@functools.lru_cache(maxsize=64)
+def _parabolas(count: int) -> np.ndarray:
+    """(3, count): 1, x and x squared for x from -1 to 1."""
+    x = np.linspace(-1.0, 1.0, count)
+    return np.stack([np.ones_like(x), x, x * x])

@@ -7,15 +7,13 @@ from typing import List, Optional
 
 import numpy as np
 
-from hrd.estimate.baseband import baseband, mean_rate_bpm
-from hrd.estimate.change import ChangeConfig, ChangeDetector
-from hrd.estimate.chirp import Chirp, fit_chirp
+from hrd.estimate.baseband import Band, baseband, mean_rate_bpm, phase_jitter
 from hrd.estimate.confidence import Calibration
 from hrd.estimate.features import Features
 from hrd.estimate.options import EstimatorConfig
 from hrd.estimate.ratefilter import FilterConfig, HeartRateFilter
-from hrd.estimate.spectrum import peak_near_bpm, periodogram, snr_db
-from hrd.estimate.sqi import ReferenceWindow
+from hrd.estimate.spectrum import SHORTEST_S, Spectrum, detrend, periodogram, snr_db
+from hrd.estimate.sqi import COMPARED_S, ReferenceWindow
 from hrd.types import PulseChunk, ReferenceSignals
 
 __all__ = ["Estimate", "EstimatorConfig", "HeartRateEstimator"]
@@ -24,8 +22,12 @@ BEATS_S = 7.0
 """Length of signal whose beats are counted: the signal lags the newest frame by a second or more,
 and what is wanted is the mean rate of the last ``hrd.types.TRUTH_S`` before that frame."""
 
+WINDOW_SHARES = (1.0 / 3.0, 1.0 / 2.0, 2.0 / 3.0, 1.0)
+"""Lengths of signal that the heart-rate filter weighs, as parts of the longest window."""
+
 _STEADY_READINGS = 5
-_NEWEST_POINTS = 2048  # of the transform of the newest seconds, which are few
+_AGREEING_READINGS, _AGREEING_BPM = 15, 7.0
+_POINTS = 2048  # of the spectra: 0.88 bpm a step; the beats' phase says where exactly the rate is
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,10 @@ class HeartRateEstimator:
         calibration: Calibration,
         config: Optional[EstimatorConfig] = None,
         rate_filter: Optional[FilterConfig] = None,
-        change: Optional[ChangeConfig] = None,
     ) -> None:
         self._config = config or EstimatorConfig()
         self._calibration = calibration
-        self._filter_config = rate_filter or FilterConfig()
-        self._filter = HeartRateFilter(self._filter_config)
-        self._change = ChangeDetector(change)
+        self._filter = HeartRateFilter(rate_filter)
         self._reference = ReferenceWindow()
         self.reset()
 
@@ -69,9 +68,8 @@ class HeartRateEstimator:
         self._fs_hz = 0.0
         self._end_s = 0.0
         self._estimated_s: Optional[float] = None
-        self._said_bpm: List[float] = []
+        self._before_bpm: List[float] = []
         self._filter.reset()
-        self._change.reset()
 
     @property
     def window_s(self) -> float:
@@ -97,53 +95,57 @@ class HeartRateEstimator:
         """The heart rate now; None while there is too little signal, or none at all."""
         if self.window_s < self._config.min_window_s:
             return None
-        self._forget_what_has_changed()
-        spectrum = periodogram(self._bvp, self._fs_hz)
-        if not spectrum.power.any():
+        spectra = self._spectra()
+        if not spectra[-1].power.any():
             return None
         step_s = 1.0 if self._estimated_s is None else max(0.0, self._end_s - self._estimated_s)
         self._estimated_s = self._end_s
-        point = self._filter.update(spectrum, step_s)
-        # the filter says which peak, the window's own spectrum where it is, and the phase of what
-        # beats there how many beats the newest seconds hold
-        peak_bpm = 0.5 * (point.bpm + peak_near_bpm(spectrum, point.bpm))
-        chirp = fit_chirp(
-            self._bvp,
-            self._fs_hz,
-            peak_bpm,
-            self._filter_config.independent_per_s,
-        )
-        band = baseband(self._bvp, self._fs_hz, peak_bpm).newest(BEATS_S)
-        bpm = mean_rate_bpm(band, peak_bpm)
-        snr = snr_db(spectrum, peak_bpm / 60.0)
-        features = self._features(peak_bpm, point.posterior, snr, chirp)
-        self._said_bpm = [*self._said_bpm, peak_bpm][-_STEADY_READINGS:]
+        point = self._filter.update(spectra, step_s)
+        # the filter says which peak; the phase of what beats there says how many beats the newest
+        # seconds hold
+        signal = detrend(self._bvp)
+        band = baseband(signal, self._fs_hz, point.bpm)
+        bpm = mean_rate_bpm(band.newest(BEATS_S), point.bpm)
+        snr = snr_db(spectra[-1], point.bpm / 60.0)
+        features = self._features(bpm, point.bpm, point.posterior, snr, signal, band)
+        self._before_bpm = [*self._before_bpm, point.bpm][-_AGREEING_READINGS:]
         confidence = self._calibration.confidence(features.vector())
         return Estimate(bpm, confidence, snr, self.window_s, features)
 
-    def _forget_what_has_changed(self) -> None:
-        """Forget all but the newest seconds if they say that the rate has become another one."""
-        count = int(round(self._change.config.newest_s * self._fs_hz))
-        if not self._said_bpm or len(self._bvp) < count + self._fs_hz:
-            return
-        newest = periodogram(self._bvp[-count:], self._fs_hz, _NEWEST_POINTS)
-        independent_per_s = self._filter_config.independent_per_s
-        if not self._change.changed(newest, self._said_bpm[-1], independent_per_s):
-            return
-        self._bvp = self._bvp[-count:]
-        self._reference.keep(count)
-        self._said_bpm = []
-        self._filter.reset()
-        self._change.reset()
+    def _spectra(self) -> List[Spectrum]:
+        """Of each length that there is enough signal for, the whole window last."""
+        lengths = [share * self._config.max_window_s for share in WINDOW_SHARES]
+        counts = [
+            int(round(length * self._fs_hz))
+            for length in lengths
+            if SHORTEST_S <= length < self.window_s - 0.5
+        ]
+        return [
+            periodogram(self._bvp[-count:], self._fs_hz, _POINTS)
+            for count in [*counts, len(self._bvp)]
+        ]
 
-    def _features(self, bpm: float, posterior: float, snr: float, chirp: Chirp) -> Features:
-        before = self._said_bpm
+    def _features(
+        self,
+        bpm: float,
+        filter_bpm: float,
+        posterior: float,
+        snr: float,
+        signal: np.ndarray,
+        band: Band,
+    ) -> Features:
+        gaps_bpm = [abs(filter_bpm - one) for one in self._before_bpm]
+        newest = band.newest(COMPARED_S)
+        part = signal[-int(COMPARED_S * self._fs_hz) :]
+        variance = max(float(part @ part) / len(part), 1e-20)
         return Features(
             posterior=posterior,
             snr_db=snr,
             window_s=self.window_s,
-            size=float(self._bvp.std()),
-            chirp_share=chirp.share,
-            unsteady_bpm=sum(abs(bpm - one) for one in before) / len(before) if before else 10.0,
-            quality=self._reference.indices(bpm, self._fs_hz),
+            share=min(1.0, 2.0 * float(np.mean(np.abs(newest.value) ** 2)) / variance),
+            phase_jitter=phase_jitter(newest),
+            phase_gap_bpm=abs(bpm - filter_bpm),
+            unsteady_bpm=float(np.mean(gaps_bpm[-_STEADY_READINGS:])) if gaps_bpm else 10.0,
+            agreeing=sum(gap <= _AGREEING_BPM for gap in gaps_bpm) / _AGREEING_READINGS,
+            quality=self._reference.indices(self._bvp, self._end_s, self._fs_hz, filter_bpm),
         )

@@ -1,9 +1,11 @@
 """What a reading's confidence was made of, feature by feature, and what the gate did.
 
-The confidence is a sum of log odds over decision trees. Each branch that a reading takes moves the
-sum from the mean of a node's leaves to the mean of its child's, and that move is put down to the
-feature that the node asks for (Saabas 2014). The moves and the start add up to the confidence's
-own log odds exactly; they tell what counted in this reading, not what would happen otherwise.
+The confidence is the mean of two log odds, of a logistic regression and of decision trees. The
+regression is a sum over features already; a product of two is shared out evenly. In the trees, each
+branch that a reading takes moves the sum from the mean of a node's leaves to the mean of its
+child's, and that move is put down to the feature that the node asks for (Saabas 2014). The parts
+and the start add up to the confidence's own log odds exactly; they tell what counted in this
+reading, not what would happen otherwise.
 """
 
 from __future__ import annotations
@@ -14,7 +16,15 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from hrd.estimate.confidence import Calibration, depth_of, load_calibration
+from hrd.estimate.confidence import (
+    OPPOSITION,
+    Calibration,
+    Trees,
+    depth_of,
+    load_calibration,
+    opposed_log_odds,
+    pairs,
+)
 from hrd.estimate.estimator import Estimate
 from hrd.estimate.features import FEATURE_NAMES
 from hrd.types import Reading
@@ -82,23 +92,41 @@ class Explainer:
 
 
 def attribute(calibration: Calibration, features: Tuple[float, ...]) -> Tuple[float, List[float]]:
-    """(start, log odds of each feature): together the log odds of the confidence."""
-    trees, inner = calibration.feature.shape
+    """(start, log odds of each feature): together the log odds of the confidence.
+
+    It is the mean of a logistic regression's, whose products count half for either feature, and of
+    trees; red against blue takes from it.
+    """
+    values = np.array([features])
+    start, log_odds = _of_trees(calibration.trees, values[0])
+    logistic = calibration.logistic
+    parts = logistic.terms(values)[0] * logistic.weight
+    count = len(features)
+    linear = parts[:count].copy()
+    for which in pairs(count):
+        np.add.at(linear, which, 0.5 * parts[count:])
+    total = 0.5 * (log_odds + linear)
+    total[OPPOSITION] -= float(opposed_log_odds(values[:, OPPOSITION])[0])
+    return 0.5 * (start + logistic.intercept), [float(one) for one in total]
+
+
+def _of_trees(fitted: Trees, features: np.ndarray) -> Tuple[float, np.ndarray]:
+    """(start, (F,) log odds of each feature): each branch taken counts for what it asked for."""
+    trees, inner = fitted.feature.shape
     nodes = np.zeros((trees, 2 * inner + 1))  # the mean of the leaves below each node
-    nodes[:, inner:] = calibration.value
+    nodes[:, inner:] = fitted.value
     for node in range(inner - 1, -1, -1):
         nodes[:, node] = nodes[:, 2 * node + 1 : 2 * node + 3].mean(axis=1)
-    start = calibration.intercept + float(nodes[:, 0].sum())
-    log_odds = [0.0] * len(features)
+    log_odds = np.zeros(len(features))
     for tree in range(trees):
         node = 0
         for _ in range(depth_of(inner)):
-            asked = int(calibration.feature[tree, node])
-            right = features[asked] > calibration.threshold[tree, node]
+            asked = int(fitted.feature[tree, node])
+            right = features[asked] > fitted.threshold[tree, node]
             child = 2 * node + 1 + int(right)
             log_odds[asked] += float(nodes[tree, child] - nodes[tree, node])
             node = child
-    return start, log_odds
+    return fitted.intercept + float(nodes[:, 0].sum()), log_odds
 
 
 def odds_of(probability: float) -> float:

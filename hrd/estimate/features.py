@@ -12,22 +12,28 @@ FEATURE_NAMES = (
     "posterior_logit",
     "snr_db",
     "log_window",
-    "log_size",
-    "chirp_logit",
+    "share_logit",
+    "log_jitter",
+    "log_phase_gap",
     "log_unsteady",
-    "log_pos_share",
+    "pos_coherence",
+    "green_coherence",
+    "moves_along",
     "pos_agrees",
-    "motion_share",
-    "log_motion",
-    "still_pos_share",
-    "surround_share",
-    "green_share",
+    "green_agrees",
     "red_ratio",
-    "log_chroma",
-    "hair",
-    "beside",
+    "blue_ratio",
+    "opposition",
+    "lit_beside",
+    "lit_hair",
+    "log_motion",
+    "agreeing",
 )
 """Names of the features, in the order in which ``Features.vector`` gives them."""
+
+_AGREE_BPM = 5.0
+_STILL_PX = 0.03
+_LITTLE, _HALF = 0.3, 0.5
 
 
 @dataclass(frozen=True)
@@ -35,42 +41,50 @@ class Features:
     """The signal itself, and the quality indices of the reference signals at its rate.
 
     ``posterior``, the heart-rate filter's own probability; ``snr_db``, peak-referenced;
-    ``window_s`` of signal it was read from; ``size``, its deviation (a network is trained to fall
-    silent where it sees no pulse); ``chirp_share`` of its variance that one chirp explains;
-    ``unsteady_bpm``, mean distance to the readings before.
+    ``window_s`` of signal it was read from; ``share`` of its variance that lies at the rate;
+    ``phase_jitter`` of the beats, radians; ``phase_gap_bpm``, how far the beats counted by their
+    phase are off the filter's rate; ``unsteady_bpm``, mean distance to the readings before;
+    ``agreeing``, the share of the last 15 that were near it (those that were not made yet do not
+    agree).
     """
 
     posterior: float
     snr_db: float
     window_s: float
-    size: float
-    chirp_share: float
+    share: float
+    phase_jitter: float
+    phase_gap_bpm: float
     unsteady_bpm: float
+    agreeing: float
     quality: QualityIndices = field(default_factory=QualityIndices)
 
     def vector(self) -> Tuple[float, ...]:
         """In the order of FEATURE_NAMES."""
         quality = self.quality
-        pos = math.log(quality.pos_share + 0.02)
         return (
             _logit(self.posterior, 0.01, 0.999),
             self.snr_db,
             math.log(self.window_s),
-            math.log(self.size + 0.02),
-            _logit(self.chirp_share, 0.01, 0.99),
+            _logit(self.share, 0.01, 0.99),
+            math.log(self.phase_jitter + 0.05),
+            math.log(self.phase_gap_bpm + 0.5),
             math.log(self.unsteady_bpm + 0.5),
-            pos,
-            math.exp(-quality.pos_gap_bpm / 5.0),
-            quality.motion_share,
-            math.log(quality.motion_px + 0.003),
-            # a head that keeps still hides nothing from POS: what only the network sees is doubtful
-            pos * math.exp(-quality.motion_px / 0.03),
-            quality.surround_share,
-            quality.green_share,
+            quality.pos_coherence,
+            quality.green_coherence,
+            # a head that hardly moves does not make a pulse, however well it goes along
+            quality.motion_coherence * quality.motion_px / (quality.motion_px + _STILL_PX),
+            math.exp(-quality.pos_gap_bpm / _AGREE_BPM),
+            math.exp(-quality.green_gap_bpm / _AGREE_BPM),
             quality.red_ratio,
-            math.log(quality.chroma + 0.02),
-            quality.hair,
-            quality.beside,
+            quality.blue_ratio,
+            quality.opposition,
+            # ears and neck reach into it, and no two heads alike: a little of it says nothing
+            min(max(quality.beside_ratio, _LITTLE), 1.5),
+            # a lamp shines on hair too, and in all colours alike: one alone is often so by chance,
+            # for the hair's place shows some forehead and a codec takes the colours away
+            min(max(min(quality.hair_ratio, quality.red_ratio), _HALF), 1.1),
+            math.log(quality.motion_px + 0.003),
+            self.agreeing,
         )
 
 

@@ -8,24 +8,24 @@ MAX_JUMP_BPM = 25.0
 """Successive published readings never differ by more than this."""
 
 _MEMORY_S = 10.0  # after a longer silence there is nothing to leap from
-_PROOF_READINGS = 3
+_LEAP_READINGS = 3
+_START_READINGS = 2
 _AGREE_BPM = 5.0
-_START, _SURE = 0.75, 0.15
+_SURE = 0.4
 
 
 class PublishGate:
     """Asked about every reading in turn.
 
     Once readings flow, they go on while their confidence is at least ``min_confidence``. To begin,
-    one must be surer than that, or three in a row a little surer (at the default of 0.8: 0.97 and
-    0.85): what looks like a pulse for a second is often none. One that leaps from the last
+    one must be surer than that (at the default of 0.8: 0.92), or two in a row must have it: what
+    looks like a pulse for a second is often none. One that leaps from the last
     published rate is held back until three in a row agree: then it was the last published one that
     was wrong, or the heart did what hearts hardly do. A ``min_confidence`` of 0 lets all through.
     """
 
     def __init__(self, min_confidence: float) -> None:
         self._least = min_confidence
-        self._start = 1.0 - _START * (1.0 - min_confidence)
         self._sure = 1.0 - _SURE * (1.0 - min_confidence)
         self.reset()
 
@@ -58,12 +58,12 @@ class PublishGate:
             self.refuse()
             return False
         if not self._open:
-            self._good = self._good + 1 if confidence >= self._start else 0
-            self._open = self._good >= _PROOF_READINGS or confidence >= self._sure
+            self._good += 1
+            self._open = self._good >= _START_READINGS or confidence >= self._sure
         if not self._open:
             self._why = (
-                f"to begin, one confidence of {self._sure:.2f} is needed, or {_PROOF_READINGS} in a"
-                f" row of {self._start:.2f}"
+                f"to begin, one confidence of {self._sure:.2f} is needed, or {_START_READINGS} in a"
+                f" row of {self._least:.2f}"
             )
             return False
         return self._is_no_leap(bpm, time_s)
@@ -73,9 +73,9 @@ class PublishGate:
         if recent and self._bpm is not None and abs(bpm - self._bpm) > MAX_JUMP_BPM:
             agreeing = [one for one in self._held if abs(one - bpm) <= _AGREE_BPM]
             self._held = [*agreeing, bpm] if len(agreeing) == len(self._held) else [bpm]
-            if len(self._held) < _PROOF_READINGS:
+            if len(self._held) < _LEAP_READINGS:
                 self._why = (
-                    f"more than {MAX_JUMP_BPM:g} bpm from the last: {_PROOF_READINGS} in a row must"
+                    f"more than {MAX_JUMP_BPM:g} bpm from the last: {_LEAP_READINGS} in a row must"
                     " agree"
                 )
                 return False

@@ -71,7 +71,7 @@ class WholeClip:
         spectrum = self._segments.mean(unfinished=self._spectrum())
         if spectrum is None:
             return None
-        rate_bpm = HeartRateFilter().update(spectrum, 1.0).bpm
+        rate_bpm = HeartRateFilter().update([spectrum], 1.0).bpm
         return peak_near_bpm(spectrum, rate_bpm)
 
     def _spectrum(self) -> Optional[Spectrum]:

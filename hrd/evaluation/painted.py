@@ -146,11 +146,18 @@ def load_clip(path: str, group: int, motion: str, k: int, folder: Optional[str])
 
 
 def draw_clip(
-    trace: Trace, group: int, motion: str, k: int, seconds: Optional[float] = None
+    trace: Trace,
+    group: int,
+    motion: str,
+    k: int,
+    seconds: Optional[float] = None,
+    codec: Optional[CodecConfig] = None,
+    fps: float = FPS,
 ) -> DrawnClip:
     """Paint the trace onto face ``k`` of a skin group, moving as ``motion`` says.
 
-    ``seconds`` cuts the trace short. Raises ``ValueError`` for a group or motion that is not one.
+    ``seconds`` cuts the trace short; ``codec``: other than the one that ``k`` has; ``fps`` of the
+    camera. Raises ``ValueError`` for a group or motion that is not one.
     """
     if motion not in MOTIONS:
         raise ValueError(f"motion {motion!r} is not one of {tuple(MOTIONS)}")
@@ -161,7 +168,7 @@ def draw_clip(
     length_s = float(trace.time_s[-1])
     if seconds is not None:
         length_s = min(length_s, seconds)
-    times_s = np.arange(int(length_s * FPS) + 1) / FPS
+    times_s = np.arange(int(length_s * fps) + 1) / fps
     look = sample_look(rng, group)
     breathing = Heart(HeartConfig(), int(rng.integers(1 << 31)))  # lends its breath, not its beat
     movement, _ = sample_motion(rng, conditions, breathing, "painted")
@@ -200,14 +207,16 @@ def draw_clip(
     def at(index: int) -> None:
         detector.index = index
 
-    codec = CodecConfig("jpeg", quality=85) if k % 2 == 0 else CodecConfig("h264", crf=21, gop=60)
+    if codec is None:
+        jpeg = k % 2 == 0
+        codec = CodecConfig("jpeg", quality=85) if jpeg else CodecConfig("h264", crf=21, gop=60)
     return follow(
         pictures(),
         times_s,
         codec,
-        FPS,
+        fps,
         detector,
         at,
         trace.reference,
-        {"seed": seed, "skin_group": group, "motion": motion, "codec": codec.kind, "fps": FPS},
+        {"seed": seed, "skin_group": group, "motion": motion, "codec": codec.kind, "fps": fps},
     )

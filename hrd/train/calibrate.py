@@ -1,9 +1,10 @@
 """Fit the confidence: how often is a reading with such features within 5 bpm of the truth?
 
-Runs an engine and the live estimator over simulated clips (pulse-free ones included: any bpm for
-them is wrong), second by second, and grows boosted trees on what came out. How well they do is
-told by cross-validation over clips. Run
-``python -m hrd.train.calibrate --shards DIR`` on clips that no network was trained on.
+Runs an engine and the live pulse stage over drawn clips (pulse-free ones included: any bpm for them
+is wrong) and over real colour traces painted onto drawn faces, second by second, and fits a
+calibration to what came out. How well it does is told on what a fit has not seen: other clips, and
+other persons. Run ``python -m hrd.train.calibrate --shards DIR --traces FILE...`` on clips that no
+network was trained on.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import argparse
 import json
 import logging
 import sys
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -22,65 +23,103 @@ from tqdm import tqdm
 from hrd.engine.base import Engine
 from hrd.engine.select import open_engine
 from hrd.errors import HrdError
-from hrd.estimate.confidence import Calibration, to_json
+from hrd.estimate.confidence import Calibration, Logistic, Trees
 from hrd.estimate.estimator import Estimate
-from hrd.estimate.gate import PublishGate
-from hrd.evaluation.metrics import expected_calibration_error
+from hrd.estimate.features import FEATURE_NAMES
+from hrd.evaluation.drawn import load_or_draw
+from hrd.evaluation.painted import Trace, draw_clip, load_trace
+from hrd.evaluation.recording import BVP, ReferenceRate
 from hrd.face.crop import GROWTH
 from hrd.face.motion import movement
 from hrd.pulse import PulseStage
+from hrd.sim.lens import CodecConfig
+from hrd.train import confidence_fit as fitting
+from hrd.train.confidence_fit import Samples, fit, join
+from hrd.train.generator import LIT_PHOTO, PULSING_LIGHT
 from hrd.train.shards import ShardSet, open_shards
-from hrd.types import CROP_PX, MODEL_FS_HZ, NEAR_BPM, TRUTH_S, FaceBox, RoiFrame
+from hrd.types import CROP_PX, MODEL_FS_HZ, NEAR_BPM, TRUTH_S, FaceBox, FaceView, RoiFrame
 
 logger = logging.getLogger(__name__)
 
 TRUTH_FRAMES = int(round(TRUTH_S * MODEL_FS_HZ))
 
-TREES, DEPTH, LEARNING_RATE = 150, 4, 0.1
-LEAST_IN_LEAF = 100
-"""Readings, some three clips' worth: fewer would be the peculiarity of a clip."""
+PAINTED_CAMERAS: Dict[str, Tuple[CodecConfig, float]] = {
+    "jpeg": (CodecConfig("jpeg", quality=85), 30.0),
+    "mpeg4": (CodecConfig("mpeg4", bitrate=0.06, gop=12), 20.0),
+    "h264": (CodecConfig("h264", bitrate=0.05, gop=60), 30.0),
+}
+"""Codec and frames per second of the cameras that film each painted trace."""
 
-PULSE_FREE_SHARE = 0.1
-"""How often the detector is taken to see a face without a pulse (a photograph, a screen)."""
+PAINTED_MOTIONS = ("still", "moving")
+PAINTED_GROUPS = (2, 4, 6)
 
 
-@dataclass(frozen=True)
-class Samples:
-    """``x`` (N, F) features, ``right`` (N,) bool within 5 bpm, ``clip`` (N,) which clip it was,
-    ``alive`` (N,) bool whether that clip has a pulse."""
+def nothing_fitted() -> Calibration:
+    """A calibration that says 0.5 of everything: for readings whose features alone are wanted."""
+    count = len(FEATURE_NAMES)
+    zeros = np.zeros(count)
+    products = np.zeros(count + count * (count + 1) // 2)
+    return Calibration(
+        Logistic(zeros, np.ones(count), zeros, zeros, products, 0.0),
+        Trees(np.zeros((1, 1), int), np.zeros((1, 1)), np.zeros((1, 2)), 0.0),
+    )
 
-    x: np.ndarray
-    right: np.ndarray
-    clip: np.ndarray
-    alive: np.ndarray
+
+def estimates(views: Iterable[FaceView], engine: Engine) -> List[Tuple[float, Estimate]]:
+    """What the live pulse stage estimates of one stream of faces, and when."""
+    found: List[Tuple[float, Estimate]] = []
+    engine.reset()
+    stage = PulseStage(
+        engine,
+        on_estimate=lambda time_s, one: found.append((time_s, one)),
+        calibration_for=lambda name: nothing_fitted(),
+    )
+    for view in views:
+        stage.push(view)
+    return found
+
+
+Found = Iterable[Tuple[List[Tuple[float, Estimate]], Callable[[float], Optional[float]], int, bool]]
+"""Of each clip: its estimates, its true rate at a time (None: no pulse), whose trace it shows, and
+whether it is one of a lamp that pulses."""
+
+
+def samples_of(found: Found) -> Samples:
+    """Features of all estimates, and whether each is right."""
+    x: List[Tuple[float, ...]] = []
+    rows: List[Tuple[bool, float, int, bool, int, bool]] = []
+    for clip, (estimated, true_bpm_at, person, lit) in enumerate(found):
+        for time_s, estimate in estimated:
+            true_bpm = true_bpm_at(time_s)
+            right = true_bpm is not None and abs(estimate.bpm - true_bpm) <= NEAR_BPM
+            x.append(estimate.features.vector())
+            rows.append((right, estimate.bpm, clip, true_bpm is not None, person, lit))
+    if not x:
+        raise HrdError("no clip gave a single estimate; they must be longer than 3 s")
+    columns = [np.array(column) for column in zip(*rows)]
+    return Samples(np.array(x), *columns)
 
 
 def collect(shards: ShardSet, engine: Engine, progress: bool = True) -> Samples:
-    """Every estimate that the live pulse stage makes on these clips, with its features."""
-    x: List[Tuple[float, ...]] = []
-    right: List[bool] = []
-    clip: List[int] = []
-    for index in tqdm(range(len(shards)), unit="clip", disable=not progress, file=sys.stderr):
-        for time_s, estimate in _estimates(shards, index, engine):
-            end = int(round(time_s * MODEL_FS_HZ)) + 1
-            true_bpm = float(shards.bpm[index][max(0, end - TRUTH_FRAMES) : end].mean())
-            x.append(estimate.features.vector())
-            right.append(bool(shards.has_pulse[index]) and abs(estimate.bpm - true_bpm) <= NEAR_BPM)
-            clip.append(index)
-    if not x:
-        raise HrdError("no clip gave a single estimate; they must be longer than 3 s")
-    clips = np.array(clip)
-    return Samples(np.array(x), np.array(right), clips, np.asarray(shards.has_pulse, bool)[clips])
+    """Every estimate that the live pulse stage makes on drawn clips."""
+
+    def found() -> Iterator[Any]:
+        for index in tqdm(range(len(shards)), unit="clip", disable=not progress, file=sys.stderr):
+            yield (
+                estimates(_faces(shards, index), engine),
+                partial(_drawn_bpm, shards, index),
+                -1,
+                shards.meta[index]["kind"] in (PULSING_LIGHT, LIT_PHOTO),
+            )
+
+    return samples_of(found())
 
 
-def _estimates(shards: ShardSet, index: int, engine: Engine) -> List[Tuple[float, Estimate]]:
-    """What the pulse stage estimates of a stored clip, and when."""
-    found: List[Tuple[float, Estimate]] = []
-    engine.reset()
-    stage = PulseStage(engine, on_estimate=lambda time_s, one: found.append((time_s, one)))
-    for roi in _faces(shards, index):
-        stage.push(roi)
-    return found
+def _drawn_bpm(shards: ShardSet, index: int, time_s: float) -> Optional[float]:
+    if not shards.has_pulse[index]:
+        return None
+    end = int(round(time_s * MODEL_FS_HZ)) + 1
+    return float(shards.bpm[index][max(0, end - TRUTH_FRAMES) : end].mean())
 
 
 def _faces(shards: ShardSet, index: int) -> Iterator[RoiFrame]:
@@ -100,115 +139,42 @@ def _faces(shards: ShardSet, index: int) -> Iterator[RoiFrame]:
         )
 
 
-def fit_calibration(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Calibration:
-    """A calibration of features (N, F) to y (N,) bool, by gradient boosting of the log loss.
+def collect_painted(
+    traces: Sequence[Path], folder: Path, engine: Engine, progress: bool = True
+) -> Samples:
+    """Every estimate on real traces painted onto drawn faces, filmed by each of PAINTED_CAMERAS;
+    the clips are kept in ``folder``."""
+    plan = [
+        (person, path, camera, motion, PAINTED_GROUPS[(person + m + c) % len(PAINTED_GROUPS)], c)
+        for c, camera in enumerate(PAINTED_CAMERAS)
+        for m, motion in enumerate(PAINTED_MOTIONS)
+        for person, path in enumerate(traces)
+    ]
 
-    Raises ``HrdError`` if y has one class only.
-    """
-    if y.all() or not y.any():
-        raise HrdError("all readings are right, or all are wrong: nothing to fit a confidence to")
-    model = grow(x, y, weight)
-    share = float(np.average(y, weights=weight))
-    parts = [_complete(tree.tree_, LEARNING_RATE) for (tree,) in model.estimators_]
-    feature, threshold, value = (np.stack([part[k] for part in parts]) for k in range(3))
-    return Calibration(feature, threshold, value, float(np.log(share / (1.0 - share))))
+    def found() -> Iterator[Any]:
+        for person, path, camera, motion, group, c in tqdm(
+            plan, unit="clip", disable=not progress, file=sys.stderr
+        ):
+            stored = folder / f"{path.stem}-{camera}-{motion}-{group}.npz"
+            face = 10 + 10 * person + c
+            draw = partial(_paint, load_trace(path), group, motion, face, camera)
+            clip = load_or_draw(stored, draw)
+            rate = ReferenceRate(clip.reference, BVP)
+            start_s = float(clip.time_s[0])
 
+            def true_bpm_at(
+                time_s: float, rate: ReferenceRate = rate, start_s: float = start_s
+            ) -> Optional[float]:
+                return rate.beats_bpm(max(start_s, time_s - TRUTH_S), time_s)
 
-def grow(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any:
-    """scikit-learn's classifier, fitted."""
-    from sklearn.ensemble import GradientBoostingClassifier
+            yield estimates(clip.tracked(), engine), true_bpm_at, person, False
 
-    return GradientBoostingClassifier(
-        n_estimators=TREES,
-        max_depth=DEPTH,
-        learning_rate=LEARNING_RATE,
-        min_samples_leaf=LEAST_IN_LEAF,
-        subsample=0.5,
-        max_features=0.4,
-        random_state=0,
-    ).fit(x, y, sample_weight=weight)
-
-
-def _complete(tree: Any, scale: float) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A tree of scikit-learn's, filled up to full depth: feature, threshold, value times scale.
-
-    Where it ends early, all go left, and both sides hold its leaf's value.
-    """
-    inner = 2**DEPTH - 1
-    feature, threshold = np.zeros(inner, int), np.zeros(inner)
-    value = np.zeros(inner + 1)
-    reach = [(0, 0)]  # (our node, its)
-    while reach:
-        ours, its = reach.pop()
-        if ours >= inner:
-            value[ours - inner] = scale * float(tree.value[its].ravel()[0])
-            continue
-        ends = tree.children_left[its] < 0
-        if not ends:
-            feature[ours], threshold[ours] = tree.feature[its], tree.threshold[its]
-        reach.append((2 * ours + 1, its if ends else int(tree.children_left[its])))
-        reach.append((2 * ours + 2, its if ends else int(tree.children_right[its])))
-    return feature, threshold, value
+    return samples_of(found())
 
 
-def _weights(alive: np.ndarray) -> np.ndarray:
-    """Weigh pulse-free seconds as PULSE_FREE_SHARE of all, however many were drawn."""
-    weight = np.ones(len(alive))
-    if alive.any() and not alive.all():
-        odds = PULSE_FREE_SHARE / (1.0 - PULSE_FREE_SHARE)
-        weight[~alive] = odds * alive.sum() / (~alive).sum()
-    return weight
-
-
-FOLDS = 5
-
-
-def fit(samples: Samples, min_confidence: float) -> Dict[str, Any]:
-    """Fit on all clips; report on each fifth what a fit on the others says of it."""
-    weight = _weights(samples.alive)
-    right = samples.right
-    p = np.zeros(len(right))
-    for fold in range(FOLDS):
-        held_out = samples.clip % FOLDS == fold
-        if not held_out.any():
-            continue
-        others = fit_calibration(samples.x[~held_out], right[~held_out], weight[~held_out])
-        p[held_out] = others.confidences(samples.x[held_out])
-    said = _gated(samples.clip, p, min_confidence)
-    fitted = to_json(fit_calibration(samples.x, right, weight))
-    fitted["held_out"] = {
-        "readings": int(len(right)),
-        "right": round(float(right.mean()), 4),
-        "ece": round(expected_calibration_error(p, right, weight), 4),
-        "min_confidence": min_confidence,
-        "published": round(float(said.mean()), 4),
-        "right_of_published": round(float(right[said].mean()), 4) if said.any() else None,
-        "published_with_pulse": round(float(said[samples.alive].mean()), 4),
-        "published_without_pulse": round(float(said[~samples.alive].mean()), 4),
-    }
-    return fitted
-
-
-def _gated(clip: np.ndarray, p: np.ndarray, min_confidence: float) -> np.ndarray:
-    """(N,) bool: which estimates the daemon would publish, leaps not looked at."""
-    said = np.zeros(len(p), bool)
-    gate = PublishGate(min_confidence)
-    for k in range(len(p)):
-        if k == 0 or clip[k] != clip[k - 1]:
-            gate.reset()
-        said[k] = gate.allows(0.0, float(p[k]), float(k))
-    return said
-
-
-def join(parts: Sequence[Samples]) -> Samples:
-    """Several sets of clips as one."""
-    offsets = np.cumsum([0] + [int(part.clip.max()) + 1 for part in parts])
-    return Samples(
-        np.concatenate([part.x for part in parts]),
-        np.concatenate([part.right for part in parts]),
-        np.concatenate([part.clip + offset for part, offset in zip(parts, offsets)]),
-        np.concatenate([part.alive for part in parts]),
-    )
+def _paint(trace: Trace, group: int, motion: str, face: int, camera: str) -> Any:
+    codec, fps = PAINTED_CAMERAS[camera]
+    return draw_clip(trace, group, motion, face, codec=codec, fps=fps)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -216,6 +182,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m hrd.train.calibrate")
     parser.add_argument(
         "--shards", type=Path, required=True, nargs="+", help="folders of clips of hrd.train.shards"
+    )
+    parser.add_argument(
+        "--traces", type=Path, nargs="*", default=[], help="real colour traces (.npz) to paint"
+    )
+    parser.add_argument(
+        "--painted", type=Path, default=Path("data/painted"), help="where painted clips are kept"
     )
     parser.add_argument("--model", default="student", help="student, teacher or a path")
     parser.add_argument("--min-confidence", type=float, default=0.8, help="threshold reported on")
@@ -231,28 +203,36 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         ("network", open_engine("onnx", args.model).engine),
         ("pos", open_engine("pos").engine),
     ):
-        samples = join([collect(shards, engine) for shards in sets])
-        fits[name] = fit(samples, args.min_confidence)
-        print(name, json.dumps(fits[name]["held_out"]))
-    result = {
-        "version": 3,
-        "recipe": (
-            f"python -m hrd.train.calibrate on {sum(len(one) for one in sets)} simulated clips ("
-            + "; ".join(
-                f"{len(one)} of {one.frames / MODEL_FS_HZ:.0f} s, "
-                f"{int((~np.asarray(one.has_pulse, bool)).sum())} without a pulse, "
-                f"seeds from {int(one.seed[0])}"
-                for one in sets
-            )
-            + f"), model {Path(args.model).stem}; {TREES} boosted trees of depth {DEPTH}, learning "
-            f"rate {LEARNING_RATE:g}, at least {LEAST_IN_LEAF} readings in a leaf, pulse-free "
-            f"seconds weighed as {PULSE_FREE_SHARE:g} of all; held_out: {FOLDS}-fold "
-            "cross-validation over clips"
-        ),
-        "fits": fits,
-    }
+        parts = [collect(shards, engine) for shards in sets]
+        if args.traces:
+            parts.append(collect_painted(args.traces, args.painted, engine))
+        fits[name] = fit(join(parts), args.min_confidence)
+        print(name, json.dumps(fits[name]["held_out"], indent=1))
+    result = {"version": 4, "recipe": _recipe(sets, args.traces, args.model), "fits": fits}
     args.out.write_text(laid_out(result), encoding="utf-8")
     return 0
+
+
+def _recipe(sets: Sequence[ShardSet], traces: Sequence[Path], model: str) -> str:
+    drawn = "; ".join(
+        f"{len(one)} of {one.frames / MODEL_FS_HZ:.0f} s, "
+        f"{int((~np.asarray(one.has_pulse, bool)).sum())} without a pulse, "
+        f"seeds from {int(one.seed[0])}"
+        for one in sets
+    )
+    painted = len(traces) * len(PAINTED_CAMERAS) * len(PAINTED_MOTIONS)
+    return (
+        f"python -m hrd.train.calibrate on {sum(len(one) for one in sets)} drawn clips ({drawn}) "
+        f"and {len(traces)} real colour traces painted onto {painted} drawn faces "
+        f"({', '.join(path.stem for path in traces)}), model {Path(model).stem}; logistic "
+        f"regression with products, C {fitting.SHRINKAGE:g}, and {fitting.TREES} boosted trees of "
+        f"depth {fitting.DEPTH}, learning rate {fitting.LEARNING_RATE:g}, at least "
+        f"{fitting.LEAST_IN_LEAF} readings in a leaf; painted seconds weighed as "
+        f"{fitting.PAINTED_WEIGHT:g} times the drawn ones with a pulse, pulse-free ones as "
+        f"{fitting.PULSE_FREE_SHARE:g} of all, lamps {fitting.LAMP_WEIGHT:g} times that; "
+        f"held_out: drawn clips by {fitting.FOLDS}-fold "
+        "cross-validation, painted ones left out person by person"
+    )
 
 
 def laid_out(result: Dict[str, Any]) -> str:
@@ -262,7 +242,12 @@ def laid_out(result: Dict[str, Any]) -> str:
     for name, fitted in result["fits"].items():
         keys = [f"{name} {k}" for k in range(len(fitted["trees"]))]
         lines.update(zip(keys, (json.dumps(tree) for tree in fitted["trees"])))
-        fits[name] = {**fitted, "trees": keys}
+        logistic = {}
+        for part, values in fitted["logistic"].items():
+            key = f"{name} {part}"
+            lines[key] = json.dumps(values)
+            logistic[part] = key
+        fits[name] = {**fitted, "trees": keys, "logistic": logistic}
     text = json.dumps({**result, "fits": fits}, indent=1)
     for key, line in lines.items():
         text = text.replace(f'"{key}"', line, 1)
