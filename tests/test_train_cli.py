@@ -94,17 +94,18 @@ def read_until(process: subprocess.Popen, words: bytes) -> bytes:
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_training_saves_and_says_how_to_go_on(tmp_path):
+def test_training_that_is_stopped_saves_and_says_how_to_go_on(tmp_path):
     shards.write_shards(
         tmp_path / "clips", FIRST_TRAINING_SEED, 1, Recipe(frames=256), progress=False
     )
     args = ["--data", "clips", "--clips", "0", "--validation-clips", "0", "--threads", "1"]
     args += ["--batch", "1", "--workers", "2", "--steps", "100000", "--minutes", "3"]
     reached = 0
-    for more in ([], ["--resume"]):
+    # Ctrl-C in a terminal, and a service manager that ends all of a command's processes
+    for more, number in (([], signal.SIGINT), (["--resume"], signal.SIGTERM)):
         process = started(tmp_path, *args, *more)
         before = read_until(process, b"loss=")  # the first is shown after 50 steps
-        send_ctrl_c(process)
+        os.killpg(process.pid, number)
         rest, _ = process.communicate(timeout=120)
         said = (before + rest).decode()
         assert process.returncode == 130, said

@@ -14,7 +14,8 @@ from hrd.train.allocator import keep_freed_memory
 
 def begin_worker(worker: int) -> None:
     """Set a new process up; ``worker`` is its number."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the trainer's own handling is inherited
+    # all of a command's processes may be told to end at once; the trainer saves and ends this one
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.excepthook = _unless_trainer_left
     torch.set_num_threads(1)
     keep_freed_memory()
