@@ -121,7 +121,7 @@ def test_motion_jpeg_with_a_piece_lost_is_left_out():
     means = [float(to_rgb(f).mean()) for f in got]
     assert means == pytest.approx([np.median(means)] * len(means), abs=2.0)
     gaps = np.diff([f.time_s for f in got])
-    assert 4 <= (gaps > 1.5 / FPS).sum() <= 8
+    assert 4 <= (gaps > 1.5 / FPS).sum() <= 9  # of up to 89 frames, from the 40th on
 
 
 def test_a_camera_that_offers_udp_only(frames):

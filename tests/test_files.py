@@ -52,10 +52,10 @@ def test_a_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
 
 
 def test_it_is_the_only_place_that_does_this() -> None:
-    """``simulate`` renames a folder, which is another thing."""
+    """``simulate`` and ``recordset`` rename a folder, which is another thing."""
     users = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "hrd").rglob("*.py")
         if re.search(r"os\.replace\(|os\.rename\(|\.rename\(|mkstemp\(", path.read_text("utf-8"))
     }
-    assert users == {"hrd/files.py", "hrd/simulate.py"}
+    assert users == {"hrd/files.py", "hrd/simulate.py", "hrd/recordset.py"}

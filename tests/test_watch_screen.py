@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import re
@@ -62,12 +63,17 @@ class Heart:
         self.server.close()
 
 
+_SERVERS = itertools.count()
+
+
 class Terminal:
     """``hrd watch`` in a tmux of its own."""
 
     def __init__(self, folder: str, width: int, height: int, *args: str, **env: str) -> None:
         Path(folder, "tmux.conf").write_text("set -g status off\n")
-        socket, settled = (os.path.join(folder, name) for name in ("tmux", "tmux.conf"))
+        # a server that was told to end may not have gone yet: each has a socket of its own
+        name = f"tmux{next(_SERVERS)}"
+        socket, settled = os.path.join(folder, name), os.path.join(folder, "tmux.conf")
         self._tmux = ["tmux", "-S", socket, "-f", settled]
         settings = {"LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), **env}
         command = " ".join(

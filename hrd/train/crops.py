@@ -300,8 +300,8 @@ def reference_on(times_s: np.ndarray, reference: Reference) -> Tuple[np.ndarray,
 
 
 def _pos(chunks: List[Tuple[RoiChunk, bool]]) -> List[Tuple[float, np.ndarray]]:
-    """The POS signal of each stretch, turned so that it rises with systole as references do, with
-    the time of its first sample."""
+    """The POS signal of each stretch, which rises with systole as references do, with the time of
+    its first sample."""
     engine = PosEngine()
     found: List[Tuple[float, np.ndarray]] = []
     for chunk, fresh in chunks:
@@ -309,9 +309,9 @@ def _pos(chunks: List[Tuple[RoiChunk, bool]]) -> List[Tuple[float, np.ndarray]]:
             engine.reset()
         pulse = engine.process(chunk)
         if fresh or not found:
-            found.append((pulse.start_s, -pulse.bvp))
+            found.append((pulse.start_s, pulse.bvp))
         else:
-            found[-1] = (found[-1][0], np.concatenate([found[-1][1], -pulse.bvp]))
+            found[-1] = (found[-1][0], np.concatenate([found[-1][1], pulse.bvp]))
     return found
 
 

@@ -162,8 +162,9 @@ class Hub:
         self._on_state(str(error))
         self._newest.clear()
         self._waves.clear()
-        self._gone = self._gone_event("the daemon is gone; waiting for it")
-        self._send(self._gone)
+        told, self._gone = self._gone, self._gone_event("the daemon is gone; waiting for it")
+        if told is None:  # once, not at every try
+            self._send(self._gone)
 
     def _gone_event(self, why: str) -> bytes:
         text = json.dumps({"class": EVENT_GONE, "time": round(time.time(), 3), "message": why})
