@@ -43,8 +43,7 @@ class QualityIndices:
     makes them and no pulse does; ``beside_ratio``, of what is beside the face: 0 for blood, about 1
     for a lamp; ``hair_ratio`` likewise.
 
-    ``motion_px``: how much the head moves, crop pixels a frame. ``green_size``: relative change of
-    green at the rate.
+    ``motion_px``: how much the head moves, crop pixels a frame.
     """
 
     pos_coherence: float = 0.0
@@ -58,7 +57,6 @@ class QualityIndices:
     beside_ratio: float = 0.0
     hair_ratio: float = 0.0
     motion_px: float = 0.0
-    green_size: float = 0.0
 
 
 class ReferenceWindow:
@@ -125,7 +123,6 @@ class ReferenceWindow:
             beside_ratio=float(left + right) / 2.0,
             hair_ratio=float(hair),
             motion_px=math.sqrt(float((moved**2).sum()) / len(moved)),
-            green_size=math.sqrt(own / len(green)),
         )
 
     def _aligned(

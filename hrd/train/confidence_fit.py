@@ -50,10 +50,6 @@ class Samples:
     person: np.ndarray
     lit: np.ndarray
 
-    def where(self, chosen: np.ndarray) -> Samples:
-        """Some of them: ``chosen`` (N,) bool."""
-        return Samples(*(getattr(self, one.name)[chosen] for one in fields(self)))
-
 
 def join(parts: Sequence[Samples]) -> Samples:
     """Several sets as one; clips stay apart, persons are the same in all."""
