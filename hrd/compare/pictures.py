@@ -8,9 +8,8 @@ from typing import Any, List
 import numpy as np
 
 from hrd.compare.figures import Comparison
-from hrd.errors import HrdError
+from hrd.evaluation.figure import need_matplotlib, plain
 from hrd.evaluation.metrics import reliability
-from hrd.missing import pip_install
 from hrd.types import NEAR_BPM
 
 _INK, _MUTED, _BLUE, _RED = "#1b1f24", "#8a929b", "#0b5fa5", "#b3261e"
@@ -18,7 +17,7 @@ _INK, _MUTED, _BLUE, _RED = "#1b1f24", "#8a929b", "#0b5fa5", "#b3261e"
 
 def rates(one: Comparison) -> bytes:
     """hrd's readings (coloured by whether they are right) over the reference's rate."""
-    pyplot = _pyplot()
+    pyplot = need_matplotlib()
     figure, axis = pyplot.subplots(figsize=(10.0, 3.4))
     axis.plot(one.time_s, one.reference_bpm, color=_MUTED, linewidth=2.5, label=one.reference)
     right = one.pairs & (np.abs(one.bpm - one.reference_bpm) <= NEAR_BPM)
@@ -40,7 +39,7 @@ def rates(one: Comparison) -> bytes:
 
 def bland_altman(comparisons: List[Comparison]) -> bytes:
     """Difference against mean (Bland & Altman 1986), bias and limits of agreement."""
-    pyplot = _pyplot()
+    pyplot = need_matplotlib()
     figure, axis = pyplot.subplots(figsize=(5.2, 4.0))
     pairs = [(one.bpm[one.pairs], one.reference_bpm[one.pairs]) for one in comparisons]
     for (bpm, truth), one in zip(pairs, comparisons):
@@ -69,7 +68,7 @@ def bland_altman(comparisons: List[Comparison]) -> bytes:
 
 def calibration(comparisons: List[Comparison]) -> bytes:
     """How often a reading of some confidence is right."""
-    pyplot = _pyplot()
+    pyplot = need_matplotlib()
     figure, axis = pyplot.subplots(figsize=(4.4, 4.0))
     confidence, right = (
         np.concatenate(values)
@@ -103,23 +102,9 @@ def calibration(comparisons: List[Comparison]) -> bytes:
 
 def _png(pyplot: Any, figure: Any, axes: List[Any]) -> bytes:
     for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(labelsize=8)
+        plain(axis)
     figure.tight_layout()
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=110)
     pyplot.close(figure)
     return out.getvalue()
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib
-    except ImportError:
-        raise HrdError(
-            f"the pictures need matplotlib; install it with: {pip_install('matplotlib')}"
-        ) from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot

@@ -17,13 +17,15 @@ def plain(axis: Any) -> None:
     axis.tick_params(labelsize=8)
 
 
-def need_matplotlib() -> Any:
-    """``pyplot``, drawing into files. Raises ``HrdError`` without matplotlib."""
+def need_matplotlib(install: str = "") -> Any:
+    """``pyplot``, drawing into files. Raises ``HrdError`` without matplotlib; ``install``: the
+    command that it names, if not pip's own."""
     try:
         import matplotlib
     except ImportError:
         raise HrdError(
-            f"the pictures need matplotlib; install it with: {pip_install('matplotlib')}"
+            "the pictures need matplotlib; install it with: "
+            + (install or pip_install("matplotlib"))
         ) from None
     matplotlib.use("Agg")
     from matplotlib import pyplot

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from hrd.errors import HrdError
+from hrd.evaluation import figure as report
 from hrd.evaluation.figure import ACCENT, INK, LINES, MUTED
 
 __all__ = ["ACCENT", "INK", "LINES", "MUTED", "figure", "folder_of", "need_matplotlib"]
@@ -36,16 +37,7 @@ _STYLE = {
 
 def need_matplotlib() -> Any:
     """pyplot, without a window. Raises ``HrdError`` where it is missing."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise HrdError(
-            "the pictures need matplotlib; install it with: pip install 'hrd[plots]'"
-        ) from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
+    return report.need_matplotlib("pip install 'hrd[plots]'")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from functools import partial
 from pathlib import Path
@@ -38,8 +37,6 @@ from hrd.train.confidence_fit import Samples, fit, join
 from hrd.train.generator import LIT_PHOTO, PULSING_LIGHT
 from hrd.train.shards import ShardSet, open_shards
 from hrd.types import CROP_PX, MODEL_FS_HZ, NEAR_BPM, TRUTH_S, FaceBox, FaceView, RoiFrame
-
-logger = logging.getLogger(__name__)
 
 TRUTH_FRAMES = int(round(TRUTH_S * MODEL_FS_HZ))
 
