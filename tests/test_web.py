@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
@@ -27,6 +28,7 @@ from hrd.web.app import PAGES, Site, serving  # noqa: E402
 from hrd.web.guard import Guard, Listen, Rates, host_of, own_names, parse_listen  # noqa: E402
 from hrd.web.history import History  # noqa: E402
 from hrd.web.hub import Hub  # noqa: E402
+from hrd.web.patience import Patience  # noqa: E402
 
 TOKEN = "0123456789abcdef-secret"
 STATIC = Path(__file__).parent.parent / "hrd" / "web" / "static"
@@ -35,7 +37,8 @@ STATIC = Path(__file__).parent.parent / "hrd" / "web" / "static"
 class Web:
     """The server in a thread of its own."""
 
-    def __init__(self, path: str, guard: Guard, viewers: int = 8) -> None:
+    def __init__(self, path: str, guard: Guard, viewers: int = 8, patience_s: float = 15.0) -> None:
+        self._patience_s = patience_s
         self._ready = threading.Event()
         self._path, self._guard, self._viewers = path, guard, viewers
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
@@ -44,8 +47,9 @@ class Web:
         self._loop = asyncio.get_event_loop()
         self._stop = asyncio.Event()
         self.hub = Hub(self._path, lambda text: None)
-        site = Site(self.hub, self._guard, self._viewers)
-        async with serving(site, Listen("127.0.0.1", 0)) as self.port:
+        patience = Patience(self._patience_s)
+        self.site = Site(self.hub, self._guard, self._viewers, patience)
+        async with serving(self.site, Listen("127.0.0.1", 0)) as self.port:
             reading = self._loop.create_task(self.hub.run())
             self._ready.set()
             await self._stop.wait()
@@ -326,6 +330,94 @@ def test_a_page_that_takes_nothing_is_cut_off_and_disturbs_no_other(
                 return len(web.hub.viewers) == 1
 
             eventually(cut_off, "the slow one is cut off")
+
+
+def ended(sock: socket.socket) -> bool:
+    """Reads to the end of what comes; whether there was an end."""
+    sock.settimeout(PATIENCE_S)
+    try:
+        while sock.recv(65536):
+            pass
+    except socket.timeout:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",  # nothing at all
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-",  # half a request
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",  # one, and then nothing
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hrd",  # one, and half of the next
+    ],
+)
+def test_who_asks_for_nothing_is_let_go(daemon: SocketServer, path: str, sent: bytes) -> None:
+    with Web(path, Guard(loopback=True), patience_s=0.2) as web:
+        with socket.create_connection(("127.0.0.1", web.port)) as idle:
+            idle.sendall(sent)
+            assert ended(idle)
+        assert web.ask("/")[0] == 200
+
+
+def test_a_request_that_drips_is_not_waited_for(daemon: SocketServer, path: str) -> None:
+    with contextlib.ExitStack() as running:
+        web = running.enter_context(Web(path, Guard(loopback=True), patience_s=0.5))
+        slow = running.enter_context(socket.create_connection(("127.0.0.1", web.port)))
+        slow.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        slow.settimeout(0.05)
+
+        def over() -> bool:
+            try:
+                slow.sendall(b"X-More: 1\r\n")
+                return slow.recv(100) == b""
+            except socket.timeout:
+                return False
+            except OSError:
+                return True
+
+        eventually(over, "it is ended, whatever it sends")
+
+
+def test_events_outlast_that(daemon: SocketServer, path: str) -> None:
+    with Web(path, Guard(loopback=True), patience_s=0.2) as web, web.events() as events:
+        with socket.create_connection(("127.0.0.1", web.port)) as idle:
+            assert ended(idle)  # so much time has passed
+        daemon.publish(hr(5))
+        assert any(message == hr(5) for message in events)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs Linux")
+def test_who_does_not_read_its_answer_is_let_go(daemon: SocketServer, path: str) -> None:
+    with Web(path, Guard(loopback=True), patience_s=0.5) as web:
+        reading = HeartRate(1.0, "tracking", 72.0, 0.9)
+        for n in range(20_000):  # more than any buffer takes
+            web.hub.history.add(dataclasses.replace(reading, time_s=float(n + 1)))
+        with contextlib.closing(socket.socket()) as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", web.port))
+            deaf.sendall(b"GET /history.csv HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            patience = web.site.patience
+            eventually(lambda: not patience._ends, "its answer is being made")
+            eventually(lambda: len(patience._ends) == 1, "the answer has been given up")
+
+
+def test_one_address_of_a_network_has_not_all_places(daemon: SocketServer, path: str) -> None:
+    with Web(path, Guard(False, TOKEN), patience_s=PATIENCE_S) as web:
+        with contextlib.ExitStack() as held:
+            for _ in range(32):
+                held.enter_context(socket.create_connection(("127.0.0.1", web.port)))
+            assert ended(held.enter_context(socket.create_connection(("127.0.0.1", web.port))))
+
+        def room() -> bool:
+            try:
+                return web.ask("/")[0] in (401, 429)  # asked too often, maybe
+            except (OSError, http.client.HTTPException):
+                return False
+
+        eventually(room, "there is room again")
 
 
 # The parts.

@@ -15,6 +15,7 @@ from hrd.errors import HrdError
 from hrd.watch.model import csv_lines
 from hrd.web.guard import COOKIE, Guard, Listen, Rates
 from hrd.web.hub import Hub
+from hrd.web.patience import Entrance, Patience
 from hrd.words import REASONS, STATES
 
 PAGES: Dict[str, str] = {
@@ -49,6 +50,7 @@ _HEADERS = {
 _SHOWN_S = 600.0
 _LINE_BYTES = 2048  # of a request line, and of a header
 _SPARE_CONNECTIONS = 64  # beside those that carry events
+_CONNECTIONS_OF_ONE = 32  # address of a network; a browser opens six
 _CSV_ROWS = 2000  # written at a time
 _COOKIE_S = 30 * 24 * 3600
 
@@ -56,9 +58,13 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Site:
-    """Everything that is answered. ``viewers``: how many may have a page open at once."""
+    """Everything that is answered. ``viewers``: how many may have a page open at once;
+    ``patience``: how long a connection may ask for nothing."""
 
-    def __init__(self, hub: Hub, guard: Guard, viewers: int = 64) -> None:
+    def __init__(
+        self, hub: Hub, guard: Guard, viewers: int = 64, patience: Optional[Patience] = None
+    ) -> None:
+        self.patience = patience or Patience()
         self._hub = hub
         self._guard = guard
         self._viewers = viewers
@@ -70,6 +76,7 @@ class Site:
             for path, name in PAGES.items()
         }
         self.connections = viewers + _SPARE_CONNECTIONS
+        self.connections_of_one = self.connections if guard.loopback else _CONNECTIONS_OF_ONE
         self.app = web.Application(middlewares=[self._check], client_max_size=1)
         for path in PAGES:
             self.app.router.add_get(path, self._file)
@@ -83,6 +90,16 @@ class Site:
 
     @web.middleware
     async def _check(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("closed before its request was read")
+        self.patience.hold(transport)
+        try:
+            return await self._answer(request, handler)
+        finally:
+            self.patience.begin(transport)
+
+    async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         address = request.remote or ""
         if not self._requests.take(address):
             return _refused(429, "Too many requests: wait a little.")
@@ -157,13 +174,14 @@ class Site:
                 "Content-Disposition": f'attachment; filename="{name}"',
             }
         )
-        await answer.prepare(request)
-        header, *_ = csv_lines([])
-        await answer.write(f"{header}\n".encode())
-        for start in range(0, len(readings), _CSV_ROWS):
-            rows = csv_lines(readings[start : start + _CSV_ROWS])[1:]
-            await answer.write(("\n".join(rows) + "\n").encode())
-        await answer.write_eof()
+        with contextlib.suppress(ConnectionError):  # who asked has gone
+            await answer.prepare(request)
+            header, *_ = csv_lines([])
+            await answer.write(f"{header}\n".encode())
+            for start in range(0, len(readings), _CSV_ROWS):
+                rows = csv_lines(readings[start : start + _CSV_ROWS])[1:]
+                await answer.write(("\n".join(rows) + "\n").encode())
+            await answer.write_eof()
         return answer
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
@@ -216,8 +234,12 @@ async def serving(site: Site, listen: Listen) -> AsyncIterator[int]:
     await runner.setup()
     server: Any = runner.server
 
-    def connection() -> asyncio.Protocol:
-        if len(server.connections) >= site.connections:
+    def answering(transport: Any) -> asyncio.Protocol:
+        host = _host(transport)
+        others = [one.transport for one in server.connections]
+        if len(others) >= site.connections:
+            return _Full()
+        if sum(_host(one) == host for one in others) >= site.connections_of_one:
             return _Full()
         made: asyncio.Protocol = server()
         return made
@@ -225,7 +247,7 @@ async def serving(site: Site, listen: Listen) -> AsyncIterator[int]:
     try:
         try:
             listening = await asyncio.get_event_loop().create_server(
-                connection, listen.host, listen.port, backlog=64
+                lambda: Entrance(site.patience, answering), listen.host, listen.port, backlog=64
             )
         except OSError as error:
             raise HrdError(
@@ -239,6 +261,12 @@ async def serving(site: Site, listen: Listen) -> AsyncIterator[int]:
             listening.close()
     finally:
         await runner.cleanup()
+        site.patience.close()
+
+
+def _host(transport: Any) -> object:
+    """The address at the other end; None where there is none any more."""
+    return (transport.get_extra_info("peername") or (None,))[0] if transport is not None else None
 
 
 class _Full(asyncio.Protocol):
