@@ -124,7 +124,8 @@ def test_the_papers_table_is_for_people_only(ubfc: Path) -> None:  # noqa: F811
 
 
 def window(name: str, method: str, error: float, start_s: float = 0.0) -> WindowRow:
-    return WindowRow("", method, name, name, 10.0, start_s, 70.0, 70.0 + error, 1.0)
+    read = 70.0 + error
+    return WindowRow("", method, name, name, 10.0, start_s, 70.0, read, 1.0, 70.0, read)
 
 
 def live(name: str, time_s: float, error: float) -> LiveRow:

@@ -108,8 +108,9 @@ def test_signal_between_times_knows_its_holes() -> None:
         ]
     )
     first, second = output.between(0.5, 4.5)
-    np.testing.assert_array_equal(first, np.arange(15, 60))
-    np.testing.assert_array_equal(second, np.arange(120, 135))
+    assert (first[0], second[0]) == (0.5, 4.0)
+    np.testing.assert_array_equal(first[1], np.arange(15, 60))
+    np.testing.assert_array_equal(second[1], np.arange(120, 135))
     assert output.between(2.0, 4.0) == []
 
 
@@ -178,13 +179,16 @@ def test_a_reading_without_a_pulse_is_wrong() -> None:
 
 def test_sections_and_all_of_them() -> None:
     def result(section: str, error: float) -> runner.RecordingResult:
-        row = WindowRow(section, "P", section, section, 10.0, 0.0, 70.0, 70.0 + error, 1.0)
+        row = WindowRow(
+            section, "P", section, section, 10.0, 0.0, 70.0, 70.0 + error, 1.0, 70.0, 70.0
+        )
         return runner.RecordingResult(section, section, [row], [], "bvp", 10.0)
 
     results = [result("hard", 4.0), result("easy", 0.0)]
     sections = summarise(results, ["P"], [], 0.8, rounds=0)
     assert [section["name"] for section in sections] == ["hard", "easy", "all"]
     assert [section["windows"]["10"]["P"]["mae"] for section in sections] == [4.0, 0.0, 2.0]
+    assert sections[2]["windows"]["10"]["P"]["peak"] == {"mae": 0.0, "rmse": 0.0, "bias": 0.0}
     assert [s["name"] for s in summarise(results[:1], ["P"], [], 0.8, rounds=0)] == ["hard"]
 
 
@@ -201,7 +205,8 @@ def test_heavy_libraries_wait_until_they_are_needed() -> None:
 def test_groups_tell_the_gap_gated_and_not() -> None:
     def window(group: str, error: float) -> WindowRow:
         groups = {"skin tone": group}
-        return WindowRow("", "P", group, group, 10.0, 0.0, 70.0, 70.0 + error, 1.0, groups)
+        read = 70.0 + error
+        return WindowRow("", "P", group, group, 10.0, 0.0, 70.0, read, 1.0, 70.0, read, groups)
 
     rows = [window("3", 1.0), window("3", -1.0), window("6", 6.0), window("6", 4.0)]
     live = [

@@ -35,7 +35,7 @@ def excerpt(reference: Reference, passed: Pass, start_s: float) -> Optional[Exce
     """The waves from ``start_s`` (the pictures' own time) on; None where no method has any."""
     waves = {}
     for method, output in passed.outputs.items():
-        parts = output.between(start_s, start_s + SECONDS)
+        parts = [part for _, part in output.between(start_s, start_s + SECONDS)]
         if parts:
             waves[method] = _scaled(np.concatenate(parts))
     if not waves:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from hrd.estimate.spectrum import peak_hz, snr_db
+from hrd.evaluation.counting import MARGIN_S, counted_bpm
 from hrd.evaluation.recording import RATE, Recording, ReferenceRate, mean_spectrum
 from hrd.evaluation.replay import Output, Pass
 from hrd.types import MODEL_FS_HZ, TRUTH_S
@@ -22,7 +23,10 @@ _SHORTEST_S = 2.0  # a reference rate needs two seconds: the first readings are 
 class WindowRow:
     """One window of one recording as one method read it, without any gate.
 
-    ``bpm`` and ``snr_db`` (relative to the reference rate) are None where there was no signal.
+    ``bpm``: mean rate of the beats, counted, and so is ``reference_bpm``. ``peak_bpm`` and
+    ``peak_reference_bpm``: the spectrum's highest peak, as papers read both (a data set that gives
+    rates has no peak; its mean rate stands for it). ``bpm``, ``peak_bpm`` and ``snr_db`` (relative
+    to the reference's peak) are None where there was no signal.
     """
 
     section: str
@@ -34,6 +38,8 @@ class WindowRow:
     reference_bpm: float
     bpm: Optional[float]
     snr_db: Optional[float]
+    peak_reference_bpm: float
+    peak_bpm: Optional[float]
     groups: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -74,11 +80,15 @@ def window_rows(
         count = int((seconds + 0.5 / MODEL_FS_HZ) / size_s) if size_s > 0 else 0
         for index in range(count):
             start_s = passed.start_s + index * size_s
-            reference_bpm = reference.bpm(start_s, start_s + size_s)
-            if reference_bpm is None:
+            end_s = start_s + size_s
+            peak_reference_bpm = reference.bpm(start_s, end_s)
+            if peak_reference_bpm is None:
                 continue
+            # the first and last beat of a wave may leave an edge of the window without a count
+            counted = reference.beats_bpm(start_s, end_s)
+            reference_bpm = peak_reference_bpm if counted is None else counted
             for method, output in passed.outputs.items():
-                bpm, snr = _read(output, start_s, start_s + size_s, reference_bpm)
+                read = _read(output, start_s, end_s, peak_reference_bpm)
                 rows.append(
                     WindowRow(
                         section=section,
@@ -88,22 +98,36 @@ def window_rows(
                         window_s=length_s,
                         start_s=start_s - passed.start_s,
                         reference_bpm=reference_bpm,
-                        bpm=bpm,
-                        snr_db=snr,
+                        bpm=read.bpm if read else None,
+                        snr_db=read.snr_db if read else None,
+                        peak_reference_bpm=peak_reference_bpm,
+                        peak_bpm=read.peak_bpm if read else None,
                         groups=recording.groups,
                     )
                 )
     return rows
 
 
-def _read(output: Output, start_s: float, end_s: float, reference_bpm: float):  # type: ignore[no-untyped-def]
-    """(bpm, SNR) of a window by its spectrum's highest peak; (None, None) without signal."""
-    parts = output.between(start_s, end_s)
+class _Window(NamedTuple):
+    bpm: float
+    peak_bpm: float
+    snr_db: float
+
+
+def _read(
+    output: Output, start_s: float, end_s: float, peak_reference_bpm: float
+) -> Optional[_Window]:
+    """What a window's signal says; None without signal."""
+    parts = [part for _, part in output.between(start_s, end_s)]
     covered_s = sum(len(part) for part in parts) / MODEL_FS_HZ
     spectrum = mean_spectrum(parts) if covered_s >= _MIN_COVER * (end_s - start_s) else None
     if spectrum is None:
-        return None, None
-    return 60.0 * peak_hz(spectrum), snr_db(spectrum, reference_bpm / 60.0)
+        return None
+    peak_bpm = 60.0 * peak_hz(spectrum)
+    wider = output.between(start_s - MARGIN_S, end_s + MARGIN_S)
+    bpm = counted_bpm(wider, start_s, end_s, peak_bpm)
+    snr = snr_db(spectrum, peak_reference_bpm / 60.0)
+    return _Window(peak_bpm if bpm is None else bpm, peak_bpm, snr)
 
 
 def live_rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -23,9 +23,10 @@ class Output:
     pulse: List[PulseChunk] = field(default_factory=list)
     readings: List[Reading] = field(default_factory=list)
 
-    def between(self, start_s: float, end_s: float) -> List[np.ndarray]:
-        """The stretches of signal between two times, each without a hole."""
-        parts: List[np.ndarray] = []
+    def between(self, start_s: float, end_s: float) -> List[Tuple[float, np.ndarray]]:
+        """The stretches of signal between two times, each without a hole: (time of the first
+        sample, samples)."""
+        parts: List[Tuple[float, np.ndarray]] = []
         expected_s: Optional[float] = None
         for chunk in self.pulse:
             first = max(0, int(np.ceil((start_s - chunk.start_s) * chunk.fs_hz - 1e-6)))
@@ -37,9 +38,10 @@ class Output:
             # what a stream's end brings out may be off the grid by less than a sample
             joins = expected_s is not None and abs(begins_s - expected_s) < 1.5 / chunk.fs_hz
             if joins:
-                parts[-1] = np.concatenate([parts[-1], chunk.bvp[first:last]])
+                so_far_s, so_far = parts[-1]
+                parts[-1] = (so_far_s, np.concatenate([so_far, chunk.bvp[first:last]]))
             else:
-                parts.append(chunk.bvp[first:last])
+                parts.append((begins_s, chunk.bvp[first:last]))
             expected_s = chunk.start_s + last / chunk.fs_hz
         return parts
 

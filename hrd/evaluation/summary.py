@@ -148,7 +148,17 @@ def window_figures(rows: Sequence[WindowRow], rounds: int = ROUNDS) -> Dict[str,
         rounds,
     )
     figures["missing"] = len(rows) - len(read)
+    figures["peak"] = _peak_figures(read)
     return figures
+
+
+def _peak_figures(read: Sequence[WindowRow]) -> Dict[str, Any]:
+    """MAE and RMSE of the spectrum's highest peak against the reference's, as papers give them."""
+    found = errors(
+        np.array([row.peak_reference_bpm for row in read]),
+        np.array([row.peak_bpm for row in read], float),
+    )
+    return {name: found[name] for name in ("mae", "rmse", "bias")}
 
 
 def plain_figures(rows: Sequence[WindowRow]) -> Dict[str, Any]:
