@@ -60,7 +60,7 @@ class PulseStage:
     """``push`` the views of one face in order; a Reading comes back about once per hop, else None.
 
     A reading comes when a chunk is complete, when the state changes, and at least once per hop
-    while there is no face. ``on_pulse`` gets every PulseChunk, ``on_estimate`` every Estimate
+    while nothing can be read. ``on_pulse`` gets every PulseChunk, ``on_estimate`` every Estimate
     before the gate, with the time of its newest frame. ``calibration_for`` gives the fit of the
     confidence for an engine's name. ``cuts_s``: the times of the newest MAX_CUTS views at which the
     stream began anew.
@@ -111,6 +111,8 @@ class PulseStage:
             return self._without_face(view)
         with self._timed("quality"):
             self.quality.push(view)
+        if view.unreliable_time:
+            return self._without_times(view)
         self._last_roi = view
         with self._timed("window"):
             chunk = self._window.push(view)
@@ -122,7 +124,11 @@ class PulseStage:
                 reading = self._judge(view.time_s)
             return self._say(reading)
         last = self._last_reading
-        unread = last is None or last.state in (State.NO_FACE, State.NO_CAMERA)
+        unread = (
+            last is None
+            or last.state in (State.NO_FACE, State.NO_CAMERA)
+            or last.reason is Reason.UNRELIABLE_TIMESTAMPS
+        )
         if unread and not self.quality.frozen():
             return self._say(self._judge_unread(view.time_s))
         return None
@@ -232,19 +238,36 @@ class PulseStage:
 
     def _without_face(self, view: NoFace) -> Optional[Reading]:
         if self._last_roi is not None:
-            self._last_roi = None
-            self._window.reset()
             self.quality.reset()
-            self._start_stream(view.time_s)
+        self._end_signal(view.time_s)
         # a face that is too small to be followed is a face all the same
         state = State.NO_FACE if view.reason is Reason.NO_FACE else State.UNSURE
+        return self._refuse_if_due(view.time_s, state, view.reason)
+
+    def _without_times(self, view: RoiFrame) -> Optional[Reading]:
+        """A face, and nobody knows when it was seen."""
+        self._end_signal(view.time_s)
+        if self.quality.frozen():
+            return self._refuse_if_due(view.time_s, State.NO_CAMERA, Reason.CAMERA_LOST)
+        return self._refuse_if_due(view.time_s, State.UNSURE, Reason.UNRELIABLE_TIMESTAMPS)
+
+    def _end_signal(self, time_s: float) -> None:
+        """What was seen until now and what comes after ``time_s`` are no one signal."""
+        if self._last_roi is None:
+            return
+        self._last_roi = None
+        self._window.reset()
+        self._start_stream(time_s)
+
+    def _refuse_if_due(self, time_s: float, state: State, reason: Reason) -> Optional[Reading]:
+        """At once when it is news, else once per hop."""
         last = self._last_reading
         due = (
             last is None
-            or (last.state, last.reason) != (state, view.reason)
-            or view.time_s - last.time_s >= self._hop_s - 1e-6
+            or (last.state, last.reason) != (state, reason)
+            or time_s - last.time_s >= self._hop_s - 1e-6
         )
-        return self._say(self._refuse(view.time_s, state, view.reason)) if due else None
+        return self._say(self._refuse(time_s, state, reason)) if due else None
 
     def _judge_unread(self, time_s: float) -> Reading:
         """A face is there, no signal yet."""

@@ -51,6 +51,7 @@ class Reason(str, enum.Enum):
     TOO_BRIGHT = "TOO_BRIGHT"
     MOTION = "MOTION"
     LOW_FRAME_RATE = "LOW_FRAME_RATE"
+    UNRELIABLE_TIMESTAMPS = "UNRELIABLE_TIMESTAMPS"
     WEAK_SIGNAL = "WEAK_SIGNAL"
     FILLING_WINDOW = "FILLING_WINDOW"
 
@@ -91,7 +92,8 @@ class Frame:
     ``time_s``: capture time or PTS. ``earlier_s``: the times of frames since the one before that
     were counted and not looked at.
     ``cut``: the stream begins anew here (files joined, a clock set, times taken another way), so
-    nothing before this frame may be put together with it.
+    nothing before this frame may be put together with it. ``unreliable_time``: it is not known when
+    the frame was taken, so no rate may be read of it.
     """
 
     image: np.ndarray
@@ -100,6 +102,7 @@ class Frame:
     layout: Optional[Layout] = None
     earlier_s: Tuple[float, ...] = ()
     cut: bool = False
+    unreliable_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,8 +141,8 @@ class RoiFrame:
     moved (or the face is new) since the previous RoiFrame, so the two must not be differenced.
     ``motion_per_s``: speed of the face in face widths per second. ``shift_px``: how far the face
     has moved (dx, dy) in the crop since the previous RoiFrame, in crop pixels; zero at a cut.
-    ``earlier_s``: as in Frame. ``anew``: the stream begins anew here, and whoever is seen from here
-    on need not be who was seen before.
+    ``earlier_s``, ``unreliable_time``: as in Frame. ``anew``: the stream begins anew here, and
+    whoever is seen from here on need not be who was seen before.
     """
 
     time_s: float
@@ -150,6 +153,7 @@ class RoiFrame:
     shift_px: Tuple[float, float] = (0.0, 0.0)
     earlier_s: Tuple[float, ...] = ()
     anew: bool = False
+    unreliable_time: bool = False
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,12 @@ REASONS: Dict[str, Why] = {
         State.UNSURE,
         "the camera gives under 12 frames a second: more light, or MJPG",
     ),
+    Reason.UNRELIABLE_TIMESTAMPS.value: Why(
+        "the camera's clock is being checked",
+        State.UNSURE,
+        "frames arrive at another rate than the camera says: wait 5 to 30 s; if it comes back, set "
+        "the camera to fewer frames a second",
+    ),
     Reason.WEAK_SIGNAL.value: Why(
         "the pulse is too weak to be sure",
         State.UNSURE,

@@ -83,6 +83,42 @@ def test_a_view_that_begins_anew_ends_what_was_said_before() -> None:
     assert all(abs(bpm - 96.0) < 2.0 for bpm in said), "nothing of the face before"
 
 
+def test_nothing_is_read_while_times_are_unreliable_and_it_is_said_at_the_usual_pace() -> None:
+    stage = PulseStage(PosEngine())
+    views = faces(900, 66.0)
+    for index in range(450, 600):  # from 15 to 20 s
+        views[index] = replace(views[index], unreliable_time=True)
+    readings = read(stage, views)
+    doubted = [reading for reading in readings if 15.0 <= reading.time_s < 20.0]
+    assert {(one.state, one.reason) for one in doubted} == {
+        (State.UNSURE, Reason.UNRELIABLE_TIMESTAMPS)
+    }
+    assert [round(one.time_s, 2) for one in doubted] == [15.0, 16.0, 17.0, 18.0, 19.0]
+    after = [reading for reading in readings if reading.time_s >= 20.0]
+    assert after[0].reason is Reason.FILLING_WINDOW, "said at once"
+    assert after[0].time_s < 20.1
+    first = next(reading.time_s for reading in after if reading.bpm is not None)
+    assert first > 22.0, "of nothing that came before"
+    assert after[-1].bpm is not None
+    assert abs(after[-1].bpm - 66.0) < 1.5
+
+
+def test_a_frozen_camera_is_called_that_also_while_times_are_unreliable() -> None:
+    still = faces(2, 66.0)[1]
+    views = [replace(still, time_s=i / 30, unreliable_time=True) for i in range(300)]
+    assert read(PulseStage(PosEngine()), views)[-1].reason is Reason.CAMERA_LOST
+
+
+def test_the_face_stage_says_that_a_time_is_unreliable() -> None:
+    stage = FaceStage(always(SKIN_FACE))
+    views = [stage.push(replace(skin_frame(i, i / 30), unreliable_time=i > 5)) for i in range(9)]
+    assert [view.unreliable_time for view in views if isinstance(view, RoiFrame)] == [
+        index > 5 for index in range(9)
+    ]
+    unseen = FaceStage(PlannedDetector(lambda call: []))
+    assert unseen.push(replace(skin_frame(0, 0.0), unreliable_time=True)) == NoFace(0.0)
+
+
 def test_the_face_stage_says_where_a_source_was_cut() -> None:
     stage = FaceStage(always(SKIN_FACE))
     views = [stage.push(replace(skin_frame(i, i / 30), cut=i == 20)) for i in range(30)]

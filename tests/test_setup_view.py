@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any, Dict, Iterator, List, Optional
 
 import numpy as np
@@ -64,6 +65,14 @@ def test_a_good_face_is_described_and_nothing_is_in_the_way() -> None:
     assert said["luma"] == pytest.approx(120.0, abs=0.1)
     assert said["motion_per_s"] == pytest.approx(0.2)
     assert said["in_the_way"] == []
+
+
+def test_a_clock_in_doubt_is_in_the_way() -> None:
+    pipeline: Any = FakePipeline(roi(5.0, luma=10.0))
+    unsure = replace(frame(5.0), unreliable_time=True)
+    said = setup.setup_message(unsure, pipeline, LIMITS, 1_700_000_005.0)
+    VALIDATOR.validate(said)
+    assert said["in_the_way"] == ["UNRELIABLE_TIMESTAMPS", "TOO_DARK"]
 
 
 @pytest.mark.parametrize(

@@ -48,16 +48,16 @@ SLOTS = 12
 looked at and the one that is written. One that finds no room is dropped and counted. Memory that
 was never needed is never touched, and so costs nothing."""
 
-_FRAME = struct.Struct("<cBBIQdQBHHBBBBBB")
+_FRAME = struct.Struct("<cBBIQdQBHHBBBBBBBB")
 """Tag, generation of the memory, slot, bytes, index, time, dropped so far; the layout (packing,
-width, height, reduced, chroma across and down, full range, BT.709); the number of earlier times."""
+width, height, reduced, chroma across and down, full range, BT.709); whether the stream begins anew
+there and whether its time is unreliable; the number of earlier times."""
 _TIME = struct.Struct("<d")
 _PACKINGS = tuple(Packing)
 _MOST_EARLIER = 255
 _SPARE_SLOTS = 3
 """Whoever keeps frames is given copies before no more than so many slots are left."""
 _TAG = b"F"
-_TAG_CUT = b"C"  # a frame at which the stream begins anew
 _MESSAGE_BYTES = 16 * 1024
 _ANCILLARY_BYTES = socket.CMSG_SPACE(array.array("i").itemsize)
 _MARGIN_S = 1.5  # the child is to notice by itself first
@@ -183,7 +183,7 @@ class ChildSource(FrameSource):
                 data, descriptors = b"", []
             for fd in descriptors:
                 self._adopt(fd)
-            if data[:1] in (_TAG, _TAG_CUT):
+            if data[:1] == _TAG:
                 return {"frame": self._frame(data)}
             if not data:
                 raise SourceError(self._why_dead())
@@ -205,8 +205,9 @@ class ChildSource(FrameSource):
     def _frame(self, data: bytes) -> Frame:
         """The frame of a message. Its slot is given back when nobody holds the picture any more."""
         fields = _FRAME.unpack_from(data)
-        tag, generation, slot, count, index, time_s, self.dropped = fields[:7]
-        packing, width, height, reduced, across, down, full_range, bt709, earlier = fields[7:]
+        _, generation, slot, count, index, time_s, self.dropped = fields[:7]
+        packing, width, height, reduced, across, down, full_range, bt709 = fields[7:15]
+        cut, unreliable_time, earlier = fields[15:]
         assert self._map is not None
         root = np.frombuffer(self._map, np.uint8, count, slot * self._slot_bytes)
         give_back = bytes([generation, slot])
@@ -226,8 +227,9 @@ class ChildSource(FrameSource):
             bool(bt709),
         )
         times = struct.unpack_from(f"<{earlier}d", data, _FRAME.size)
-        cut = tag == _TAG_CUT
-        return Frame(_shaped(root, layout), time_s, index, layout, times, cut)
+        return Frame(
+            _shaped(root, layout), time_s, index, layout, times, bool(cut), bool(unreliable_time)
+        )
 
     def _why_dead(self) -> str:
         how = how_it_ended(self._process, _KILL_S) or "has closed its socket"
@@ -363,7 +365,7 @@ class _Outlet:
         layout = layout_of(frame)
         slot, self._lent = self._lent[0], None
         message = _FRAME.pack(
-            _TAG_CUT if self._cut else _TAG,
+            _TAG,
             self._generation,
             slot,
             image.nbytes,
@@ -377,6 +379,8 @@ class _Outlet:
             *layout.chroma,
             layout.full_range,
             layout.bt709,
+            self._cut,
+            frame.unreliable_time,
             min(len(earlier), _MOST_EARLIER),
         )
         times = b"".join(map(_TIME.pack, earlier[-_MOST_EARLIER:]))

@@ -239,6 +239,8 @@ class StreamSource(FrameSource):
             except DamagedPicture:
                 self._count_damaged()
                 continue
+            if frame is not None and self._clock.in_doubt:  # the first after it says the cut
+                return dataclasses.replace(frame, unreliable_time=True)
             if frame is not None:
                 cut, self._cut = self._cut, False
                 return dataclasses.replace(frame, cut=cut)

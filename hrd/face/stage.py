@@ -43,7 +43,11 @@ class FaceStage:
             anew = True
             self.reset()
             view = self._look(frame)
-        return dataclasses.replace(view, anew=True) if anew else view
+        if anew:
+            view = dataclasses.replace(view, anew=True)
+        if frame.unreliable_time and isinstance(view, RoiFrame):
+            view = dataclasses.replace(view, unreliable_time=True)
+        return view
 
     def _look(self, frame: Frame) -> FaceView:
         if self._last_s is not None and frame.time_s < self._last_s:

@@ -82,5 +82,8 @@ def setup_message(
     message["luma"] = round(quality.luma, 1)
     message["saturated"] = round(quality.saturated, 3)
     message["motion_per_s"] = round(quality.motion_per_s, 3)
-    message["in_the_way"] = [reason.value for reason in pipeline.pulse.quality.problems(fps)]
+    problems = pipeline.pulse.quality.problems(fps)
+    if frame.unreliable_time:
+        problems = [Reason.UNRELIABLE_TIMESTAMPS, *problems]
+    message["in_the_way"] = [reason.value for reason in problems]
     return message

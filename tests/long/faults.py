@@ -24,9 +24,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 import pytest
 
 from tests.gpu_help import FakeGpu, make_fake_gpu
-from tests.long.camera_server import CameraServer, face_pictures
+from tests.long.camera_server import FPS, LOOP_S, CameraServer, face_pictures, pictures
 from tests.long.recorder import TRUE_BPM, WITHIN_BPM, Message, Recorder, Row, keep, said
 from tests.long.running import Running, config
+from tests.rtsp_server import RtspServer, rtp_frames
 from tests.socket_help import short_directory
 
 ROWS: List[Row] = []
@@ -136,6 +137,36 @@ def test_5_fps(camera: CameraServer, watched: Tuple[Running, Recorder]) -> None:
 def test_black_frames(camera: CameraServer, watched: Tuple[Running, Recorder]) -> None:
     how = "black pictures"
     break_camera(camera, watched[1], "black frames", how, "black", "no_face", 8.0)
+
+
+def in_doubt(message: Message) -> bool:
+    return message.get("reason") == "UNRELIABLE_TIMESTAMPS"
+
+
+def test_camera_whose_clock_runs_wrong() -> None:
+    face = "sim:bpm=72,variability=0,seed=5,size=320x240,fps={}"
+    slow = pictures(face.format(24))  # 25 s, without a seam in the pulse
+    frames = rtp_frames(pictures(face.format(30)) + slow + slow, fps=30)
+    changed_s: List[float] = []
+
+    def play(send: Callable[[List[bytes]], None], gone: threading.Event) -> None:
+        due_s = time.monotonic()
+        for index, frame in enumerate(frames):
+            if index == LOOP_S * FPS:
+                changed_s.append(time.monotonic())
+            send(frame)
+            due_s += 1 / (24 if changed_s else 30)
+            if gone.wait(max(0.0, due_s - time.monotonic())):
+                return
+
+    with RtspServer(play) as server:
+        for _, recorder in start(config(server.url)):
+            doubt = recorder.wait(in_doubt, 0.0, "doubt about the clock")
+            bpm = recorder.wait_for_bpm(doubt.at_s)
+            how = "24 pictures a second with the stamps of 30"
+            note("camera whose clock runs wrong", how, recorder, changed_s[0], bpm.at_s)
+            doubted = [h.at_s for h in recorder.since(doubt.at_s) if in_doubt(h.message)]
+            assert len(doubted) <= 2 + doubted[-1] - doubted[0], "once a second, as always"
 
 
 def test_camera_wedged(watched: Tuple[Running, Recorder]) -> None:
