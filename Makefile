@@ -72,7 +72,7 @@ install-jetson:  ## make hrd a service of this Jetson (as root; ARGS=--dry-run s
 test-install:  ## README's commands in a bare Debian 12 and with each Python: readings, time, disk (ARGS=debian-test)
 	scripts/test-install.sh $(ARGS)
 
-test-matrix: $(DEVELOPMENT)  ## the tests under each of Python 3.8-3.11, the TensorRT worker's under 3.6
+test-matrix:  ## make run COUNT=3 and make test under each Python, 3.8-3.13, the TensorRT worker under 3.6 (ARGS=3.8)
 	scripts/test-matrix.sh $(ARGS)
 
 test-aarch64:  ## wheel, measure and daemon in an emulated arm64 root (Cortex-A57; root, qemu)

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # The first hour, from nothing: README's commands in a bare Debian 12 and with each Python of this
 # machine, and what they cost on disk. Prints a table (Markdown).
-# usage: scripts/test-install.sh [debian] [debian-test] [3.8 3.9 ...]    default: debian and every Python
+# usage: scripts/test-install.sh [debian] [3.8 3.9 ...] [debian-test] [3.8-test ...]
+# default: debian and every Python
 #   debian       debootstrap's smallest root, make, then: make run COUNT=3   (root)
-#   debian-test  the same, then make test in it: 5 to 15 minutes
 #   3.8 ...      make run COUNT=3 PYTHON=that Python (found under pyenv or on the path)
-# Where nothing can be proved it says why and ends with 77. Nothing is kept but debootstrap's root, in
-# ~/.cache/hrd/install.
+#   ...-test     the same, then make test there: 5 to 15 minutes each
+# Where nothing can be proved it says why and ends with 77. Nothing is kept but debootstrap's root and
+# the logs, in ~/.cache/hrd/install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/hrd/install
@@ -16,6 +17,7 @@ skip() { say "nothing was proved: $*"; exit 77; }
 # shellcheck source=scripts/debian.sh
 source scripts/debian.sh
 LIMIT_MB=900
+unset PYTHONPATH # what runs is what was installed
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/hrd-install-XXXXXX")
 trap 'rm -rf --one-file-system "$scratch"' EXIT
@@ -60,13 +62,26 @@ find_python() { # version
     return 1
 }
 
-with_python() { # version
+tested() { # name log-name root command ...: make test, as the command runs it there
+    local name=$1 log=$cache/test-$2.log root=$3 begin=$SECONDS
+    shift 3
+    say "make test in it"
+    if "$@" >"$log" 2>&1; then
+        say "make test passed after $((SECONDS - begin)) s, $(megabytes "$root") MB in all: $(tail -n 1 "$log")"
+    else
+        failed+=("make test, $name")
+        tail -n 60 "$log"
+    fi
+}
+
+with_python() { # version with-tests?
     local python folder=$scratch/py$1 begin=$SECONDS
     python=$(find_python "$1") || { say "no Python $1 on this machine"; return; }
     say "make run COUNT=3 PYTHON=python$1"
     checkout "$folder"
     (cd "$folder" && make run COUNT=3 SOURCE=sim:bpm=72 PYTHON="$python") >"$scratch/log" 2>&1 || true
     judge "Python $1, this machine" "$1" $((SECONDS - begin)) 0 "$(megabytes "$folder")" "$scratch/log"
+    [ -z "$2" ] || tested "Python $1" "py$1" "$folder" make -C "$folder" test
     rm -rf "$folder"
 }
 
@@ -102,7 +117,6 @@ debian() { # with tests?
     why=$(need debootstrap debootstrap) || skip "$why"
     if [ ! -f "$cache/$suite.tar" ]; then
         say "making a bare Debian ($suite, once)"
-        mkdir -p "$cache"
         debootstrap --variant=minbase "$suite" "$scratch/made" "$(mirror)" >"$cache/debootstrap.log"
         tar -C "$scratch/made" -cf "$cache/$suite.tar.new" .
         mv "$cache/$suite.tar.new" "$cache/$suite.tar"
@@ -123,17 +137,10 @@ debian() { # with tests?
     python=$(inside "$root" '/root/hrd/.venv/bin/python --version' | sed 's/Python //')
     judge "bare Debian ($suite)" "$python" "$took" "$bare" "$environment" "$scratch/log"
     cp "$scratch/log" "$cache/run-$suite.log"
-    [ -n "$1" ] || return 0
-    say "make test in it"
-    begin=$SECONDS
-    if inside "$root" 'cd /root/hrd && make test' >"$cache/test-$suite.log" 2>&1; then
-        say "make test passed after $((SECONDS - begin)) s, $(megabytes "$root") MB in all: $(tail -n 1 "$cache/test-$suite.log")"
-    else
-        failed+=("make test in Debian ($suite)")
-        tail -n 40 "$cache/test-$suite.log"
-    fi
+    [ -z "$1" ] || tested "Debian ($suite)" "$suite" "$root" inside "$root" 'cd /root/hrd && make test'
 }
 
+mkdir -p "$cache"
 wanted=("$@")
 if [ ${#wanted[@]} = 0 ]; then
     wanted=(3.8 3.9 3.10 3.11 3.12 3.13)
@@ -143,7 +150,8 @@ for one in "${wanted[@]}"; do
     case $one in
         debian) debian "" ;;
         debian-test) debian yes ;;
-        *) with_python "$one" ;;
+        *-test) with_python "${one%-test}" yes ;;
+        *) with_python "$one" "" ;;
     esac
 done
 [ ${#rows[@]} -gt 0 ] || skip "none of ${wanted[*]} is here"

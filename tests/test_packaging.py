@@ -164,3 +164,14 @@ def test_shell_scripts_can_be_parsed(script: str) -> None:
 def test_ci_runs_one_script_everywhere() -> None:
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     assert "run: bash .ci/run" in workflow
+
+
+def test_no_page_and_no_message_tells_to_fetch_hrd_from_an_index() -> None:
+    """None has it. An extra goes into the environment that hrd is in, by that environment's pip."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for path in [*pages, *(ROOT / "hrd").rglob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        for line in re.findall(r"^.*pip\s+install[^\n]*\bhrd\b(?!-).*$", text, re.MULTILINE):
+            assert re.search(r"(\.venv|/opt/hrd)/bin/pip install|``pip install hrd\[", line), (
+                f"{path}: {line}"
+            )

@@ -16,7 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
         "reproduce",
-        help="the paper's tables from one's own copy of UBFC-rPPG (needs: pip install hrd[train])",
+        help="the paper's tables from one's own copy of UBFC-rPPG (needs the extra hrd[train])",
         description=(
             "Trains a teacher, a student and a student with distillation on recordings of people, "
             "tests them on people they have never seen, and prints the paper's tables with these "
@@ -100,6 +100,7 @@ def _run(args: argparse.Namespace) -> int:
     from hrd.cli.recordings import open_recordings
     from hrd.errors import HrdError, UsageError
     from hrd.evaluation.layouts import LAYOUTS
+    from hrd.missing import pip_install
 
     for name, least in (("folds", 3), ("seeds", 1), ("steps", 0), ("batch", 1), ("recode", 0)):
         if getattr(args, name) < least:
@@ -110,7 +111,7 @@ def _run(args: argparse.Namespace) -> int:
         import torch  # noqa: F401
     except ImportError as error:
         raise HrdError(
-            f"training needs PyTorch ({error}); install it with: pip install hrd[train]"
+            f"training needs PyTorch ({error}); install it with: {pip_install('hrd[train]')}"
         ) from error
     from hrd.train import people
     from hrd.train.reproduce import Machine, Settings, keep_settings, train_all

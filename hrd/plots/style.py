@@ -9,6 +9,7 @@ from typing import Any, Iterator
 from hrd.errors import HrdError
 from hrd.evaluation import figure as report
 from hrd.evaluation.figure import ACCENT, INK, LINES, MUTED
+from hrd.missing import pip_install
 
 __all__ = ["ACCENT", "INK", "LINES", "MUTED", "figure", "folder_of", "need_matplotlib"]
 
@@ -37,7 +38,7 @@ _STYLE = {
 
 def need_matplotlib() -> Any:
     """pyplot, without a window. Raises ``HrdError`` where it is missing."""
-    return report.need_matplotlib("pip install 'hrd[plots]'")
+    return report.need_matplotlib(pip_install("hrd[plots]"))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List
 
 from hrd.errors import HrdError
+from hrd.missing import pip_install
 from hrd.service.install import UNITS, Host, Say, Step, own_command, take_steps, write_unit
 from hrd.service.unit import MADE_BY, quoted, units_dir
 
@@ -23,7 +24,7 @@ def install_web(host: Host, say: Say, start: bool = True, dry_run: bool = False)
     try:
         import aiohttp  # noqa: F401
     except ImportError:
-        raise HrdError("hrd web needs aiohttp: pip install 'hrd[web]'") from None
+        raise HrdError(f"hrd web needs aiohttp: {pip_install('hrd[web]')}") from None
     template = (units_dir() / WEB).read_text(encoding="utf-8")
     text = render_web(template, [*own_command(), "web"])
     path = host.path(UNITS / WEB)
