@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,72 @@ def test_completion_scripts(capsys, shell: str) -> None:
     script = capsys.readouterr().out
     assert "_ARGCOMPLETE" in script
     assert "hrd" in script
+
+
+IN_A_SHELL = {
+    "bash": """
+source <(hrd completion bash)
+COMP_LINE=$1 COMP_POINT=${#1} COMP_WORDS=($1) COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_TYPE=9
+_python_argcomplete hrd "${COMP_WORDS[-1]}"
+printf '%s' "$1"
+printf '%s' "${COMPREPLY[@]}" | sed "s/^${COMP_WORDS[-1]}//"
+""",
+    "zsh": """
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'autoload -Uz compinit; compinit -u -d ./dump; hrd completion zsh > z; . ./z'
+zpty -w shell 'PS1="rea""dy> "'
+zpty -r shell said '*ready> *'
+zpty -w -n shell "$1"$'\t'
+zpty -r shell said "*$2*"
+print -r -- "$said"
+zpty -d shell
+""",
+    "fish": """
+hrd completion fish > f; source f
+complete -C $argv[1] | string replace -r '\\t.*' ''
+""",
+}
+"""What the user of a shell types; the shell's answer to half a command line is printed."""
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("hrd mea", "measure"),
+        ("hrd watch --tra", "--tracking"),
+        ("hrd completion z", "zsh"),
+        ("hrd measure cli", "clip.mp4"),
+    ],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_real_shell_completes(tmp_path: Path, shell: str, typed: str, completed: str) -> None:
+    needs("argcomplete")
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    hrd = tmp_path / "programs" / "hrd"
+    hrd.parent.mkdir()
+    hrd.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hrd "$@"\n')
+    hrd.chmod(0o755)
+    (tmp_path / "clip.mp4").touch()
+    bare = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
+    rest = [typed, completed] if shell == "fish" else [shell, typed, completed]
+    done = subprocess.run(
+        [shell, *bare, "-c", IN_A_SHELL[shell], *rest],
+        cwd=str(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        env={
+            **os.environ,
+            "PATH": f"{hrd.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(tmp_path),
+            "TERM": "dumb",
+        },
+    )
+    assert completed in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(

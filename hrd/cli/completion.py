@@ -6,6 +6,15 @@ import argparse
 
 SHELLS = ("bash", "zsh", "fish")
 
+_EPILOG = """\
+Run the line of your shell, then open a new one:
+  bash  hrd completion bash > ~/.hrd-completion && echo '. ~/.hrd-completion' >> ~/.bashrc
+  zsh   hrd completion zsh > ~/.hrd-completion && echo '. ~/.hrd-completion' >> ~/.zshrc
+        (~/.zshrc must have run  autoload -Uz compinit && compinit  before)
+  fish  mkdir -p ~/.config/fish/completions
+        hrd completion fish > ~/.config/fish/completions/hrd.fish
+"""
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
@@ -13,11 +22,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "completion",
         help="completion of commands and options for bash, zsh or fish",
         description="Prints what makes a shell complete hrd's commands, options and their values.",
-        epilog=(
-            "bash: hrd completion bash | sudo tee /etc/bash_completion.d/hrd;  "
-            'zsh: hrd completion zsh > "${fpath[1]}/_hrd";  '
-            "fish: hrd completion fish > ~/.config/fish/completions/hrd.fish; then open a new shell"
-        ),
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     parser.set_defaults(run=run)
