@@ -18,6 +18,11 @@ def faces(count: int, bpm: float) -> List[FaceView]:
     return [stage.push(skin_frame(i, i / 30, bpm=bpm)) for i in range(count)]
 
 
+def unreliable(view: FaceView) -> FaceView:
+    assert isinstance(view, RoiFrame)
+    return replace(view, unreliable_time=True)
+
+
 def read(stage: PulseStage, views: List[FaceView]) -> List[Reading]:
     return [reading for reading in map(stage.push, views) if reading is not None]
 
@@ -87,7 +92,7 @@ def test_nothing_is_read_while_times_are_unreliable_and_it_is_said_at_the_usual_
     stage = PulseStage(PosEngine())
     views = faces(900, 66.0)
     for index in range(450, 600):  # from 15 to 20 s
-        views[index] = replace(views[index], unreliable_time=True)
+        views[index] = unreliable(views[index])
     readings = read(stage, views)
     doubted = [reading for reading in readings if 15.0 <= reading.time_s < 20.0]
     assert {(one.state, one.reason) for one in doubted} == {
@@ -105,7 +110,7 @@ def test_nothing_is_read_while_times_are_unreliable_and_it_is_said_at_the_usual_
 
 def test_a_frozen_camera_is_called_that_also_while_times_are_unreliable() -> None:
     still = faces(2, 66.0)[1]
-    views = [replace(still, time_s=i / 30, unreliable_time=True) for i in range(300)]
+    views = [replace(unreliable(still), time_s=i / 30) for i in range(300)]
     assert read(PulseStage(PosEngine()), views)[-1].reason is Reason.CAMERA_LOST
 
 

@@ -84,6 +84,6 @@ def setup_message(
     message["motion_per_s"] = round(quality.motion_per_s, 3)
     problems = pipeline.pulse.quality.problems(fps)
     if frame.unreliable_time:
-        problems = [Reason.UNRELIABLE_TIMESTAMPS, *problems]
+        problems = (Reason.UNRELIABLE_TIMESTAMPS, *problems)
     message["in_the_way"] = [reason.value for reason in problems]
     return message
