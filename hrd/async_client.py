@@ -70,15 +70,21 @@ class AsyncClient:
             if message.get("class") == "HR":
                 yield HeartRate.from_message(message)
 
-    async def messages(self, ppg: bool = False, setup: bool = False) -> AsyncIterator[Message]:
+    async def messages(
+        self, ppg: bool = False, setup: bool = False, features: bool = False
+    ) -> AsyncIterator[Message]:
         """Every message as a dict, of whatever class, VERSION first; with ``ppg`` PPG, with
-        ``setup`` SETUP as well."""
-        async for line in self.lines(ppg, setup):
+        ``setup`` SETUP, with ``features`` FEATURES as well."""
+        async for line in self.lines(ppg, setup, features):
             yield decode(line)
 
-    async def lines(self, ppg: bool = False, setup: bool = False) -> AsyncIterator[bytes]:
+    async def lines(
+        self, ppg: bool = False, setup: bool = False, features: bool = False
+    ) -> AsyncIterator[bytes]:
         """Every line as it came, its newline included, VERSION first (again after each
-        reconnection); with ``ppg`` PPG, with ``setup`` SETUP as well."""
+        reconnection); with ``ppg`` PPG, with ``setup`` SETUP, with ``features`` FEATURES as
+        well."""
+        request = wire.watch(ppg, setup, features)
         lost = False
         attempt = 0
         while not self._closed:
@@ -87,8 +93,8 @@ class AsyncClient:
                 connection = await self._connect()
                 lost, attempt = False, 0
                 yield connection.version_line
-                if ppg or setup:
-                    connection.request(wire.watch(ppg, setup))
+                if len(request) > 1:  # what every connection begins with needs no asking
+                    connection.request(request)
                 while True:
                     line = await connection.read_line()
                     if line is None:
@@ -128,6 +134,8 @@ class AsyncClient:
         connection = await _Connection.open(self.path, self.timeout_s)
         self.release = connection.release
         self._connections.add(connection)
+        if self._closed:  # meanwhile
+            connection.close()
         return connection
 
     def _end(self, connection: _Connection) -> None:

@@ -70,20 +70,26 @@ class Client:
             if message.get("class") == "HR":
                 yield HeartRate.from_message(message)
 
-    def messages(self, ppg: bool = False, setup: bool = False) -> Iterator[Message]:
+    def messages(
+        self, ppg: bool = False, setup: bool = False, features: bool = False
+    ) -> Iterator[Message]:
         """Every message as a dict, of whatever class, VERSION first; with ``ppg`` PPG, with
-        ``setup`` SETUP as well."""
-        for line in self.lines(ppg, setup):
+        ``setup`` SETUP, with ``features`` FEATURES as well."""
+        for line in self.lines(ppg, setup, features):
             yield decode(line)
 
-    def lines(self, ppg: bool = False, setup: bool = False) -> Iterator[bytes]:
+    def lines(
+        self, ppg: bool = False, setup: bool = False, features: bool = False
+    ) -> Iterator[bytes]:
         """Every line as it came, its newline included, VERSION first (again after each
-        reconnection); with ``ppg`` PPG, with ``setup`` SETUP as well."""
+        reconnection); with ``ppg`` PPG, with ``setup`` SETUP, with ``features`` FEATURES as
+        well."""
+        request = wire.watch(ppg, setup, features)
         lost = False
         attempt = 0
         while True:
             try:
-                for line in self._lines_once(ppg, setup):
+                for line in self._lines_once(request):
                     lost, attempt = False, 0
                     yield line
                 return
@@ -138,13 +144,13 @@ class Client:
         self._connections.discard(connection)
         connection.close()
 
-    def _lines_once(self, ppg: bool, setup: bool) -> Iterator[bytes]:
+    def _lines_once(self, request: Message) -> Iterator[bytes]:
         """The lines of one connection; returns only after ``close``."""
         connection = self._connect()
         try:
             yield connection.version_line
-            if ppg or setup:
-                connection.request(wire.watch(ppg, setup))
+            if len(request) > 1:  # what every connection begins with needs no asking
+                connection.request(request)
             while True:
                 line = connection.read_line()
                 if line is None:

@@ -85,6 +85,9 @@ class ReadingConfig(Options):
 
     updates_hz: float = option(1.0, "Readings per second.", "Hz", 0.1, 10)
     min_confidence: float = option(0.8, "No bpm below this confidence.", "", 0, 1)
+    calibration: str = option(
+        "", "A confidence for one's own camera: a file of hrd calibrate; empty: hrd's own."
+    )
     estimator: EstimatorConfig = table(EstimatorConfig)
     quality: QualityConfig = table(QualityConfig)
 
@@ -136,6 +139,7 @@ class Config(Options):
             pulse=PulseConfig(
                 hop_frames=max(1, int(round(MODEL_FS_HZ / self.reading.updates_hz))),
                 min_confidence=self.reading.min_confidence,
+                calibration=self.reading.calibration,
                 estimator=self.reading.estimator,
                 quality=self.reading.quality,
             ),

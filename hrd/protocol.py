@@ -25,7 +25,7 @@ PROTO = "1.1"
 
 DEFAULT_SOCKET = "/run/hrd/hrd.sock"
 
-STREAMS: Dict[str, str] = {"ppg": "PPG", "setup": "SETUP"}
+STREAMS: Dict[str, str] = {"ppg": "PPG", "setup": "SETUP", "features": "FEATURES"}
 """Field of ``WATCH`` -> class of the messages that it adds to the readings."""
 
 MAX_REQUEST_BYTES = 4096
@@ -45,13 +45,15 @@ class Request:
     """What a client asks for. All but ``kind`` matters to ``WATCH`` only.
 
     ``kind``: ``WATCH``, ``POLL`` or ``STATUS``. ``enable``: send every new HR (and what else is
-    asked for) from now on. ``ppg``, ``setup``: send PPG, SETUP as well.
+    asked for) from now on. ``ppg``, ``setup``, ``features``: send PPG, SETUP,
+    FEATURES as well.
     """
 
     kind: str
     enable: bool = True
     ppg: bool = False
     setup: bool = False
+    features: bool = False
 
     @property
     def streams(self) -> FrozenSet[str]:
@@ -111,6 +113,17 @@ def ppg_message(wall_time_s: float, fs_hz: float, bvp: Iterable[float], **extra:
     }
     message.update(extra)
     return message
+
+
+def features_message(wall_time_s: float, engine: str, explain: Message) -> Message:
+    """What a reading's confidence was computed from. ``wall_time_s``: the reading's;
+    ``engine``: the engine's name; ``explain``: of ``hrd.estimate.explain.as_json``."""
+    return {
+        "class": "FEATURES",
+        "time": round(float(wall_time_s), 3),
+        "engine": engine,
+        "explain": explain,
+    }
 
 
 def status_message(status: Status, wall_time_s: float) -> Message:

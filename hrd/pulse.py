@@ -14,7 +14,7 @@ from typing import Callable, List, Optional
 import numpy as np
 
 from hrd.engine.base import Engine
-from hrd.estimate.confidence import Calibration, load_calibration
+from hrd.estimate.confidence import Calibration, calibrations
 from hrd.estimate.estimator import Estimate, EstimatorConfig, HeartRateEstimator
 from hrd.estimate.gate import PublishGate
 from hrd.estimate.whole import WholeClip
@@ -52,6 +52,8 @@ class PulseConfig:
     """Samples per chunk at MODEL_FS_HZ: 30 gives one reading a second."""
     min_confidence: float = 0.8
     """No bpm below this confidence."""
+    calibration: str = ""
+    """A file of ``hrd calibrate``; empty: the confidence that comes with hrd."""
     estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
 
@@ -62,8 +64,8 @@ class PulseStage:
     A reading comes when a chunk is complete, when the state changes, and at least once per hop
     while nothing can be read. ``on_pulse`` gets every PulseChunk, ``on_estimate`` every Estimate
     before the gate, with the time of its newest frame. ``calibration_for`` gives the fit of the
-    confidence for an engine's name. ``cuts_s``: the times of the newest MAX_CUTS views at which the
-    stream began anew.
+    confidence for an engine's name, the config's where it is None. ``cuts_s``: the times of the
+    newest MAX_CUTS views at which the stream began anew.
     """
 
     def __init__(
@@ -73,10 +75,10 @@ class PulseStage:
         on_pulse: Optional[Callable[[PulseChunk], None]] = None,
         on_estimate: Optional[Callable[[float, Estimate], None]] = None,
         timed: Timed = untimed,
-        calibration_for: Callable[[str], Calibration] = load_calibration,
+        calibration_for: Optional[Callable[[str], Calibration]] = None,
     ) -> None:
         self._config = config or PulseConfig()
-        self._calibration_for = calibration_for
+        self._calibration_for = calibration_for or calibrations(self._config.calibration)
         self.engine = engine
         self.rate = FrameRateMeter()
         self._window = SlidingWindow(self._config.hop_frames)

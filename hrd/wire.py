@@ -160,10 +160,10 @@ QUIET: Message = {"class": "WATCH", "enable": False}
 """Sent before a question: the newest HR comes at connect anyway, and POLL's answer after it."""
 
 
-def watch(ppg: bool = False, setup: bool = False) -> Message:
+def watch(ppg: bool = False, setup: bool = False, features: bool = False) -> Message:
     """The subscription to readings and what is asked for beside them. What is not is left out, so
     that an older daemon understands the rest."""
-    streams = {"ppg": ppg, "setup": setup}
+    streams = {"ppg": ppg, "setup": setup, "features": features}
     return {"class": "WATCH", **{name: True for name, wanted in streams.items() if wanted}}
 
 

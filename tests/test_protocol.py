@@ -285,6 +285,7 @@ def test_whatever_is_sent_fits_the_schema(
         (b'{"class":"WATCH","ppg":true}\r\n', Request("WATCH", ppg=True)),
         (b'{"class":"WATCH","ppg":false,"enable":false}', Request("WATCH", enable=False)),
         (b'{"class":"WATCH","setup":true}', Request("WATCH", setup=True)),
+        (b'{"class":"WATCH","features":true}', Request("WATCH", features=True)),
         (b' { "ppg" : true , "class" : "WATCH" } ', Request("WATCH", ppg=True)),
         (b'{"class":"POLL"}', Request("POLL")),
         (b'{"class":"STATUS"}', Request("STATUS")),
@@ -350,7 +351,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=8,
 )
-FIELD = st.sampled_from(["class", "ppg", "setup", "enable", "PPG", ""])
+FIELD = st.sampled_from(["class", "ppg", "setup", "features", "enable", "PPG", ""])
 REQUESTS = st.dictionaries(
     FIELD, st.sampled_from(["WATCH", "POLL", "STATUS", "", True, False, None]) | JSON
 )
@@ -391,7 +392,7 @@ def test_the_examples_in_the_documentation_are_true() -> None:
             else:
                 VALIDATOR.validate(example)
                 messages.append(example["class"])
-    assert set(messages) == {"VERSION", "HR", "PPG", "SETUP", "STATUS", "ERROR"}
+    assert set(messages) == {"VERSION", "HR", "PPG", "SETUP", "FEATURES", "STATUS", "ERROR"}
     assert set(requests) == {"WATCH", "POLL", "STATUS"}
 
 

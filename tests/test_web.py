@@ -18,6 +18,7 @@ import pytest
 
 from hrd.cli.main import main
 from hrd.errors import UsageError
+from hrd.protocol import features_message
 from hrd.service.server import SocketServer
 from hrd.wire import HeartRate
 from tests.socket_help import PATIENCE_S, RawClient, eventually, hr, no_hr, ppg, short_directory
@@ -206,6 +207,30 @@ def test_the_camera_is_described_while_somebody_looks(web: Web, daemon: SocketSe
         while "HR" not in classes:
             classes.append(next(plain)["class"])
         assert "SETUP" not in classes
+
+
+def test_why_the_confidence_is_what_it_is(web: Web, daemon: SocketServer) -> None:
+    features = {"snr_db": 7.0, "share_logit": 0.0, "posterior_logit": 1.0}
+    explain = {
+        "bpm": 61.5,
+        "confidence": 0.4,
+        "start_log_odds": 0.25,
+        "features": {n: {"value": v, "log_odds": -0.5} for n, v in features.items()},
+        "gate": "confidence under 0.8",
+    }
+    with web.events() as events:
+        eventually(lambda: daemon.wanted("FEATURES"), "it is asked for")
+        daemon.publish(features_message(1_700_000_000.0, "onnx", explain))
+        told = next(message for message in events if message["class"] == "WHY")
+    assert told["weights"] == [
+        {
+            "name": "strength of the pulse",
+            "log_odds": -1.5,
+            "measured": "7.0 dB; 50 % of it at this rate",
+        }
+    ]
+    assert (told["confidence"], told["start"], told["gate"]) == (0.4, 0.25, "confidence under 0.8")
+    assert "61.5" not in json.dumps(told)  # an estimate that was held back is no reading
 
 
 # Who may look.

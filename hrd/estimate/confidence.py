@@ -15,7 +15,7 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 import numpy as np
 
@@ -187,11 +187,30 @@ def _trees(trees: List[Dict[str, Any]], intercept: float) -> Trees:
 
 
 def load_calibration(engine: str, path: Path = _FITTED) -> Calibration:
-    """The fitted calibration for an engine's name (``pos``; every network shares ``network``)."""
+    """The fitted calibration for an engine's name (``pos``; every network shares ``network``).
+
+    Of a file of one's own (``hrd calibrate``), which may hold one of the two: hrd's for the other.
+    Raises ``HrdError``.
+    """
+    name = "pos" if engine == "pos" else "network"
+    own = path != _FITTED
     try:
         fits = json.loads(path.read_text(encoding="utf-8"))["fits"]
-        return from_json(fits["pos" if engine == "pos" else "network"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if own and name not in fits:
+            return load_calibration(engine)
+        return from_json(fits[name])
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        remedy = (
+            "make it anew with hrd calibrate, or take reading.calibration out of the config"
+            if own
+            else "reinstall hrd"
+        )
         raise HrdError(
-            f"the confidence calibration {path} cannot be read ({error}); reinstall hrd"
+            f"the confidence calibration {path} cannot be read ({error}); {remedy}"
         ) from error
+
+
+def calibrations(path: str = "") -> Callable[[str], Calibration]:
+    """What gives the calibration for an engine's name: of a file, of hrd's own where ``path`` is
+    empty."""
+    return functools.partial(load_calibration, path=Path(path)) if path else load_calibration

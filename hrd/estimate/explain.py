@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -56,9 +56,13 @@ class Explanation:
 
 
 class Explainer:
-    """``on_estimate`` of a PulseStage; ``explain`` what became of it, once there is a reading."""
+    """``on_estimate`` of a PulseStage; ``explain`` what became of it, once there is a reading.
 
-    def __init__(self) -> None:
+    ``calibration_for``: the pulse stage's.
+    """
+
+    def __init__(self, calibration_for: Callable[[str], Calibration] = load_calibration) -> None:
+        self._calibration_for = calibration_for
         self._estimate: Optional[Estimate] = None
         self._calibrations: Dict[str, Calibration] = {}
 
@@ -75,7 +79,7 @@ class Explainer:
         if estimate is None:
             return None
         if engine not in self._calibrations:
-            self._calibrations[engine] = load_calibration(engine)
+            self._calibrations[engine] = self._calibration_for(engine)
         values = estimate.features.vector()
         start, log_odds = attribute(self._calibrations[engine], values)
         terms = [Term(*term) for term in zip(FEATURE_NAMES, values, log_odds)]
@@ -127,6 +131,25 @@ def _of_trees(fitted: Trees, features: np.ndarray) -> Tuple[float, np.ndarray]:
             log_odds[asked] += float(nodes[tree, child] - nodes[tree, node])
             node = child
     return fitted.intercept + float(nodes[:, 0].sum()), log_odds
+
+
+def as_json(explanation: Explanation) -> Dict[str, Any]:
+    """As ``hrd measure --explain --json`` and the protocol's FEATURES tell it."""
+    found: Dict[str, Any] = {
+        "bpm": round(explanation.bpm, 1),
+        "confidence": round(explanation.confidence, 3),
+        "posterior": round(explanation.posterior, 4),
+        "snr_db": round(explanation.snr_db, 1),
+        "window_s": round(explanation.window_s, 2),
+        "start_log_odds": round(explanation.start, 3),
+        "features": {
+            term.feature: {"value": round(term.value, 4), "log_odds": round(term.log_odds, 3)}
+            for term in explanation.terms
+        },
+    }
+    if explanation.gate:
+        found["gate"] = explanation.gate
+    return found
 
 
 def odds_of(probability: float) -> float:

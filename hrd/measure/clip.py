@@ -11,10 +11,10 @@ from hrd.capture.open import open_source
 from hrd.capture.source import SourceError
 from hrd.config import Config
 from hrd.engine.select import Selection
-from hrd.estimate.explain import Explainer, Explanation
+from hrd.estimate.confidence import calibrations
+from hrd.estimate.explain import Explainer, Explanation, as_json
 from hrd.estimate.whole import MIN_SIGNAL_S
 from hrd.face.detect import FaceDetector
-from hrd.measure.explained import as_json
 from hrd.measure.still import StillPicture
 from hrd.pipeline import Pipeline
 from hrd.types import NEAR_BPM, PulseChunk, Reading, Reason, State
@@ -115,7 +115,7 @@ def measure_file(
     pulse: List[PulseChunk] = []
     engine = selection.engine
     engine.reset()
-    explainer = Explainer() if explain else None
+    explainer = Explainer(calibrations(config.reading.calibration)) if explain else None
     explained: List[Optional[Explanation]] = []
     pipeline = Pipeline(
         detector,

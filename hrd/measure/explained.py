@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any, Dict, List
+from typing import List
 
 from hrd.estimate.explain import Explanation, Term, odds_of
 
@@ -45,22 +45,3 @@ def text_of(explanation: Explanation) -> str:
 
 def _shown(term: Term) -> str:
     return f"{term.feature}={term.value:.3g} ({term.log_odds:+.2f})"
-
-
-def as_json(explanation: Explanation) -> Dict[str, Any]:
-    """As a reading's ``explain`` in ``--json``."""
-    found: Dict[str, Any] = {
-        "bpm": round(explanation.bpm, 1),
-        "confidence": round(explanation.confidence, 3),
-        "posterior": round(explanation.posterior, 4),
-        "snr_db": round(explanation.snr_db, 1),
-        "window_s": round(explanation.window_s, 2),
-        "start_log_odds": round(explanation.start, 3),
-        "features": {
-            term.feature: {"value": round(term.value, 4), "log_odds": round(term.log_odds, 3)}
-            for term in explanation.terms
-        },
-    }
-    if explanation.gate:
-        found["gate"] = explanation.gate
-    return found

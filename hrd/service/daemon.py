@@ -21,11 +21,13 @@ from hrd.config import Config, EngineConfig, SourceConfig
 from hrd.engine.base import EngineError
 from hrd.engine.select import Selection, open_engine
 from hrd.errors import HrdError
+from hrd.estimate.confidence import calibrations
 from hrd.face.detect import FaceDetector, open_detector
 from hrd.memory import rss_mb, settle, trim
 from hrd.pipeline import Pipeline
 from hrd.service import sources
 from hrd.service.camera import Camera
+from hrd.service.features import FeatureReporter
 from hrd.service.metrics import Metrics
 from hrd.service.notify import Notifier
 from hrd.service.server import SocketServer
@@ -153,11 +155,11 @@ class Daemon:
             self._camera.ask(self._pipeline.face.tracker.demand)
             self._setup.frame(frame, self._pipeline, self._config.reading.quality)
             if reading is not None:
-                self._publish(reading)
+                self._publish_of_frame(reading)
         elif self._camera.ended:
             reading = self._pipeline.finish()
             if reading is not None:
-                self._publish(reading)
+                self._publish_of_frame(reading)
             logger.info("end of %s", self._camera.info.spec)
             return False
         elif self._camera.failure is not None or self._silent(now_s):
@@ -188,9 +190,9 @@ class Daemon:
             try:
                 if config.metrics.enabled:
                     self._metrics = Metrics(config.metrics.port, self._status)
+                self._pipeline = self._make_pipeline()
             except HrdError as error:
                 logger.error("reload: %s", error)
-            self._pipeline = self._make_pipeline()
         logger.info("configuration reloaded" if config != old else "reload: nothing has changed")
         self._notifier.ready(self._line())
 
@@ -217,11 +219,14 @@ class Daemon:
             self._metrics = None
 
     def _make_pipeline(self) -> Pipeline:
+        config = self._config.pipeline()
+        self._features = FeatureReporter(self.server, calibrations(config.pulse.calibration))
         return Pipeline(
             self._detector,
             self._selection.engine,
-            self._config.pipeline(),
+            config,
             on_pulse=self._publish_pulse,
+            on_estimate=self._features.on_estimate,
             timed=stopwatch(self._metrics.stage) if self._metrics is not None else untimed,
         )
 
@@ -274,15 +279,21 @@ class Daemon:
         self._publish(Reading(now_s, State.NO_CAMERA, reason=Reason.CAMERA_LOST))
         self._setup.no_camera(now_s)
 
-    def _publish(self, reading: Reading) -> None:
+    def _publish(self, reading: Reading) -> float:
+        """Returns the Unix time that it was said with."""
         now_s = time.monotonic()
         self._transitions.note(reading)
         self._said_s = now_s
         latency_s = max(0.0, now_s - reading.time_s)
-        message = protocol.hr_message(reading, _wall(reading.time_s), 1e3 * latency_s)
-        self.server.publish(message)
+        wall_time_s = _wall(reading.time_s)
+        self.server.publish(protocol.hr_message(reading, wall_time_s, 1e3 * latency_s))
         if self._metrics is not None:
             self._metrics.reading(reading, latency_s)
+        return wall_time_s
+
+    def _publish_of_frame(self, reading: Reading) -> None:
+        wall_time_s = self._publish(reading)
+        self._features.reading(reading, self._pipeline.pulse, wall_time_s)
 
     def _publish_pulse(self, pulse: PulseChunk) -> None:
         self.server.publish(protocol.ppg_message(_wall(pulse.start_s), pulse.fs_hz, pulse.bvp))

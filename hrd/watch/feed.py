@@ -70,7 +70,7 @@ class Feed:
 
     def _read(self) -> None:
         try:
-            for message in self._client.messages(ppg=True):
+            for message in self._client.messages(ppg=True, features=True):
                 self._take(message)
         except ClientError as error:
             if not (self._once and error.passing and self.count):

@@ -14,6 +14,7 @@ from hrd.watch.canvas import Canvas, Style
 from hrd.watch.model import HISTORY_S, Model
 from hrd.watch.ratecurve import draw_rate
 from hrd.watch.setupview import draw_setup
+from hrd.watch.whyview import draw_line, draw_why
 from hrd.wire import HeartRate
 from hrd.words import REASONS, STATES
 
@@ -39,6 +40,7 @@ class Places:
     said: Place
     wave: Optional[Place]
     rate: Optional[Place]
+    why_y: Optional[int]
     facts_y: Optional[int]
     keys_y: Optional[int]
 
@@ -52,6 +54,7 @@ class Shown:
     paused: bool = False
     help: bool = False
     setup: bool = False
+    why: bool = False
     note: str = ""
 
 
@@ -66,21 +69,22 @@ def places(width: int, height: int) -> Places:
     if roomy:
         number = Place(x, top, _NUMBER_COLUMNS, digits.ROWS)
         said = Place(x + _NUMBER_COLUMNS, top, inner - _NUMBER_COLUMNS, digits.ROWS)
+        why_y = top + digits.ROWS if height >= 20 else None
         free_y = top + digits.ROWS + (1 if height >= 20 else 0)
     else:
-        number = None
+        number, why_y = None, None
         said = Place(x, top, inner, min(2, max(1, height - 1)))
         free_y = top + said.height
     end = min(y for y in (facts_y, keys_y, height) if y is not None)
     left = end - free_y
     if left < 3:
-        return Places(number, said, None, None, facts_y, keys_y)
+        return Places(number, said, None, None, why_y, facts_y, keys_y)
     if left < 9:
-        return Places(number, said, Place(x, free_y, inner, left), None, facts_y, keys_y)
+        return Places(number, said, Place(x, free_y, inner, left), None, why_y, facts_y, keys_y)
     wave_rows = (left + 1) // 2
     wave = Place(x, free_y, inner, wave_rows)
     rate = Place(x, free_y + wave_rows, inner, left - wave_rows)
-    return Places(number, said, wave, rate, facts_y, keys_y)
+    return Places(number, said, wave, rate, why_y, facts_y, keys_y)
 
 
 def wave_area(place: Place) -> Place:
@@ -99,11 +103,18 @@ def draw(canvas: Canvas, model: Model, shown: Shown, now_s: float, wave_s: float
     if where.number is not None:
         _number(canvas, where.number, reading)
     _said(canvas, where.said, model, reading, now_s, large=where.number is not None)
-    if shown.setup:
+    found = model.why(now_s)
+    if shown.why:
+        area = _below(canvas, where)
+        _title(canvas, area.x, area.y, area.width, "why the confidence is what it is")
+        draw_why(canvas, area.x, area.y + 1, area.width, area.height - 1, found)
+    elif shown.setup:
         area = _below(canvas, where)
         _title(canvas, area.x, area.y, area.width, "camera set-up, as in a mirror")
         draw_setup(canvas, area.x, area.y + 1, area.width, area.height - 1, model.setup_view(now_s))
     else:
+        if where.why_y is not None and found is not None and _is_about(reading):
+            draw_line(canvas, 1, where.why_y, canvas.width - 2, found)
         if where.wave is not None:
             _title(canvas, where.wave.x, where.wave.y, where.wave.width, f"pulse, {wave_s:.0f} s")
         if where.rate is not None:
@@ -125,6 +136,11 @@ def draw(canvas: Canvas, model: Model, shown: Shown, now_s: float, wave_s: float
     if where.keys_y is not None:
         _keys(canvas, where.keys_y, shown)
     return where
+
+
+def _is_about(reading: Optional[HeartRate]) -> bool:
+    """Whether the signal, and nothing before it, has decided what is said."""
+    return reading is not None and (reading.tracking or reading.reason == "WEAK_SIGNAL")
 
 
 def _below(canvas: Canvas, where: Places) -> Place:
@@ -268,6 +284,7 @@ KEYS = (
     ("p", "pause", "hold the picture; what comes meanwhile is kept"),
     ("s", "save", "what is seen as SVG, its readings as CSV, in this folder"),
     ("c", "camera", "the camera set-up view: where the face is, and what is in the way"),
+    ("w", "why", "why the confidence is what it is: what speaks for the reading, what against"),
     ("?", "help", "this page"),
 )
 _TAB_KEYS = ("tab", "next", "the next daemon or face; 1 to 9 one of them")

@@ -12,6 +12,7 @@ from typing import Any, Deque, Dict, List, Mapping, Optional
 
 from hrd.status import Status
 from hrd.watch.playout import Playout
+from hrd.why import Why, why
 from hrd.wire import HeartRate
 
 HISTORY_S = 600.0
@@ -37,6 +38,7 @@ class Model:
         self.status: Optional[Status] = None
         self.setup: Optional[Mapping[str, Any]] = None
         self.lost: Optional[str] = "waiting for the daemon"
+        self._why: Optional[Why] = None
         self.version = 0
         """Grows with everything that is new."""
         self._newest: Optional[HeartRate] = None
@@ -60,6 +62,8 @@ class Model:
             self.status = Status.from_message(message)
         elif kind == "SETUP":
             self.setup, self._setup_s = message, now_s
+        elif kind == "FEATURES":
+            self._why = why(message)
         else:
             return
         self.version += 1
@@ -70,6 +74,7 @@ class Model:
         self._newest = None
         self.status = None
         self.setup = None
+        self._why = None
         self.wave.clear()
         self.version += 1
 
@@ -85,6 +90,13 @@ class Model:
         if quiet_s > max(_SILENT_S, _PAUSES * self._pause_s):
             return f"the daemon has said nothing for {quiet_s:.0f} s"
         return None if self._newest is not None else "waiting for the first reading"
+
+    def why(self, now_s: float) -> Optional[Why]:
+        """Why the newest reading's confidence is what it is; None where that is not known."""
+        reading = self.reading(now_s)
+        if reading is None or self._why is None or self._why.time_s != reading.time_s:
+            return None
+        return self._why
 
     def setup_view(self, now_s: float) -> Optional[Mapping[str, Any]]:
         """The newest SETUP, while it is new."""

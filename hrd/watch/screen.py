@@ -91,6 +91,7 @@ class _Screen:
         self._tab = 0
         self._paused = self._help = False
         self._setup = setup
+        self._why = False
         self._note, self._note_until_s = "", 0.0
         self._canvas = Canvas(1, 1)
         self._before: Optional[Canvas] = None
@@ -154,7 +155,7 @@ class _Screen:
         self._canvas = Canvas(width, height, self._fancy)
         where = places(width, height)
         area = None
-        if where.wave is not None and not (self._help or self._setup):
+        if where.wave is not None and not (self._help or self._setup or self._why):
             area = wave_area(where.wave)
         if area != self._place or self._sweep is None:
             self._place = area
@@ -165,6 +166,7 @@ class _Screen:
             self._paused,
             self._help,
             self._setup,
+            self._why,
             self._note if now_s < self._note_until_s else "",
         )
         draw(self._canvas, model, shown, now_s, self._sweep.seconds if self._sweep else 0.0)
@@ -233,9 +235,9 @@ class _Screen:
         elif char == "p":
             self._paused = not self._paused
         elif char == "c":
-            self._setup = not self._setup
-            for feed in self._feeds:
-                feed.want_setup(self._setup)
+            self._choose(setup=not self._setup)
+        elif char == "w":
+            self._choose(why=not self._why)
         elif char == "s":
             self._save()
         elif char == "\t":
@@ -247,6 +249,12 @@ class _Screen:
             self._before = None
             self._window.clear()
         return True
+
+    def _choose(self, setup: bool = False, why: bool = False) -> None:
+        """Which view is below what is said: one of these, or waveform and rates."""
+        self._setup, self._why = setup, why
+        for feed in self._feeds:
+            feed.want_setup(setup)
 
     def _count(self) -> int:
         count = 0

@@ -16,6 +16,7 @@ from typing import Any, AsyncIterator, Callable, Deque, Dict, Optional, Set
 from hrd.async_client import AsyncClient
 from hrd.protocol import Message
 from hrd.web.history import History
+from hrd.why import why
 from hrd.wire import ClientError, HeartRate, decode
 
 _QUEUE_LINES = 64
@@ -26,10 +27,28 @@ _KEEP_ALIVE_S = 10.0
 EVENT_GONE = "GONE"
 """Class of the hub's own message: the daemon cannot be read, and why."""
 
+EVENT_WHY = "WHY"
+"""Class of the hub's own message for the daemon's FEATURES: what they say, in words."""
+
 
 def event(message: bytes) -> bytes:
     """A line as a server-sent event."""
     return b"data: " + message.strip() + b"\n\n"
+
+
+def why_event(message: Message) -> bytes:
+    """FEATURES in words; the daemon's own numbers, and no rate that it has not published."""
+    found = why(message)
+    told: Dict[str, Any] = {"class": EVENT_WHY, "time": message.get("time")}
+    if found is not None:
+        told["confidence"] = found.confidence
+        told["start"] = found.start
+        told["gate"] = found.gate
+        told["weights"] = [
+            {"name": one.name, "log_odds": round(one.log_odds, 3), "measured": one.measured}
+            for one in found.weights
+        ]
+    return event(_line(told))
 
 
 class Viewer:
@@ -114,7 +133,7 @@ class Hub:
         asking = asyncio.get_event_loop().create_task(self._ask_status())
         try:
             async with self._client as client:
-                async for line in client.lines(ppg=True):
+                async for line in client.lines(ppg=True, features=True):
                     self._take(line)
         finally:
             self.close()
@@ -145,6 +164,8 @@ class Hub:
             self.history.add(reading)
             if reading.state in ("no_face", "no_camera"):
                 self._waves.clear()
+        elif kind == "FEATURES":
+            kind, data = EVENT_WHY, why_event(message)
         elif kind not in ("PPG", "BEAT", "VITALS"):
             return
         if kind == "PPG":

@@ -22,7 +22,8 @@ const daemon = new Daemon((message) => {
     while (rates.length && rates[0][0] < message.time - span) rates.shift();
     drawRate();
     facts(message);
-  } else if (message.class === "STATUS") status(message);
+  } else if (message.class === "WHY") showWhy(message);
+  else if (message.class === "STATUS") status(message);
   else if (message.class === "VERSION") recall();
   if (message.class === "HR" || message.class === "GONE" || message.class === "VERSION") show();
 });
@@ -51,8 +52,32 @@ function show() {
   } else {
     put("state", "no bpm"); put("why", daemon.why ?? ""); put("remedy", "");
   }
+  if (!tracking && !(reading && ["WEAK_SIGNAL", "FILLING_WINDOW"].includes(reading.reason))) noWhy();
   speak(tracking);
 }
+
+// Why the confidence is what it is: of the newest reading, or of nothing.
+function showWhy(message) {
+  const weights = message.weights ?? [];
+  const heavy = weights.filter((one) => Math.abs(one.log_odds) >= 0.05).slice(0, 3);
+  put("why-short", heavy.map((one) => `${one.log_odds > 0 ? "+" : "\u2212"} ${one.name}`).join(", ") || "no estimate");
+  if (!by("why-box").open && by("why-rows").childElementCount) return;
+  put("why-head", message.confidence === undefined ? "No estimate" : message.gate
+    ? `Confidence of the estimate ${message.confidence.toFixed(2)}; it was not published: ${message.gate}`
+    : `Confidence ${message.confidence.toFixed(2)}`);
+  const rows = weights.length ? [{ name: "where it starts", log_odds: message.start, measured: "" }, ...weights] : [];
+  by("why-rows").replaceChildren(...rows.map((one) => {
+    const row = document.createElement("tr"), head = document.createElement("th");
+    head.scope = "row"; head.textContent = one.name;
+    const weight = document.createElement("td"), measured = document.createElement("td");
+    weight.textContent = `${one.log_odds < 0 ? "\u2212" : "+"}${Math.abs(one.log_odds).toFixed(1)}`;
+    weight.className = one.log_odds < 0 ? "against" : "for";
+    measured.textContent = one.measured;
+    row.append(head, weight, measured);
+    return row;
+  }));
+}
+function noWhy() { put("why-short", "no estimate"); put("why-head", "No estimate"); by("why-rows").replaceChildren(); }
 
 // For screen readers: at each change of state, and every ten seconds.
 function speak(tracking) {
