@@ -9,9 +9,15 @@ import pytest
 from hrd.sim.background import Background, sample_background
 from hrd.sim.face import FaceLayers, Lighting, draw_face
 from hrd.sim.lens import CodecConfig, Sensor, SensorConfig, encode, noise_bank
-from hrd.sim.light import Jolts, Light, sample_light, sample_pulsing_light
+from hrd.sim.light import (
+    Jolts,
+    Light,
+    sample_hunting_light,
+    sample_light,
+    sample_pulsing_light,
+)
 from hrd.sim.look import sample_look
-from hrd.sim.motion import DIFFICULTIES, Motion, Periodic, sample_motion
+from hrd.sim.motion import DIFFICULTIES, STILL, Motion, Periodic, sample_motion
 from hrd.sim.pulse import Heart, HeartConfig
 from hrd.sim.scene import FaceScene, PulseLook
 from hrd.sim.signals import Bumps, Gate, Levels, SmoothNoise
@@ -285,3 +291,34 @@ def test_some_pulsing_lamps_shine_more_on_one_side() -> None:
     assert 10 < sum(side == 0.0 for side in sides) < 30
     assert min(sides) < -0.3
     assert max(sides) > 0.3
+
+
+def test_a_hunting_camera_swings_its_exposure_or_red_against_blue() -> None:
+    times_s = np.arange(0.0, 20.0, 0.05)
+    kinds = []
+    for seed in range(40):
+        quiet = sample_light_after_swing(seed)
+        light = sample_hunting_light(np.random.default_rng(seed), STILL)
+        exposure = light.exposure(times_s) - quiet.exposure(times_s)
+        red = light.red(times_s) - quiet.red(times_s)
+        blue = light.blue(times_s) - quiet.blue(times_s)
+        swings = np.abs(exposure).max() > 1e-9
+        kinds.append(swings)
+        one = exposure if swings else red
+        assert 4e-4 < np.abs(one).max() < 0.02
+        power = np.abs(np.fft.rfft(one - one.mean(), 4096))
+        assert 0.5 < np.fft.rfftfreq(4096, 0.05)[power.argmax()] < 3.1
+        if swings:
+            assert np.abs(red).max() < 1e-9
+        else:
+            share = float(red @ blue) / float(red @ red)
+            assert -1.5 <= share <= -0.5
+    assert 10 < sum(kinds) < 30
+
+
+def sample_light_after_swing(seed: int) -> Light:
+    """The light that the hunting is added to: drawn by the same generator after its swing."""
+    rng = np.random.default_rng(seed)
+    size = float(np.exp(rng.uniform(np.log(0.0008), np.log(0.008))))
+    Periodic(rng, size, float(rng.uniform(0.6, 3.0)))
+    return sample_light(rng, STILL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, Tuple
 
 import numpy as np
@@ -139,4 +139,19 @@ def sample_pulsing_light(rng: np.random.Generator) -> Light:
         screen=lambda times_s: beat(times_s) * gate(times_s),
         screen_rgb=(float(r), float(g), float(b)),
         lamp=lambda times_s: swing * beat(times_s) * gate(times_s),
+    )
+
+
+def sample_hunting_light(rng: np.random.Generator, difficulty: str) -> Light:
+    """A camera whose exposure or white balance swings about its set point at a heart's rate."""
+    size = float(np.exp(rng.uniform(np.log(0.0008), np.log(0.008))))
+    swing = Periodic(rng, size, float(rng.uniform(0.6, 3.0)))
+    other = sample_light(rng, difficulty)
+    if rng.random() < 0.5:
+        return replace(other, exposure=Sum(other.exposure, swing))
+    blue = -float(rng.uniform(0.5, 1.5))
+    return replace(
+        other,
+        red=Sum(other.red, swing),
+        blue=Sum(other.blue, lambda times_s: blue * swing(times_s)),
     )

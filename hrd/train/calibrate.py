@@ -34,7 +34,7 @@ from hrd.pulse import PulseStage
 from hrd.sim.lens import CodecConfig
 from hrd.train import confidence_fit as fitting
 from hrd.train.confidence_fit import Samples, fit, join
-from hrd.train.generator import LIT_PHOTO, PULSING_LIGHT
+from hrd.train.generator import HUNTING, LIT_PHOTO, PULSING_LIGHT
 from hrd.train.shards import ShardSet, open_shards
 from hrd.types import CROP_PX, MODEL_FS_HZ, NEAR_BPM, TRUTH_S, FaceBox, FaceView, RoiFrame
 
@@ -106,7 +106,7 @@ def collect(shards: ShardSet, engine: Engine, progress: bool = True) -> Samples:
                 estimates(_faces(shards, index), engine),
                 partial(_drawn_bpm, shards, index),
                 -1,
-                shards.meta[index]["kind"] in (PULSING_LIGHT, LIT_PHOTO),
+                shards.meta[index]["kind"] in (PULSING_LIGHT, LIT_PHOTO, HUNTING),
             )
 
     return samples_of(found())

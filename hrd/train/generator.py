@@ -24,7 +24,7 @@ from hrd.sim.face import Lighting, draw_face
 from hrd.sim.framing import BOX_SIZE, KnowingDetector, lay_out
 from hrd.sim.hearts import sample_heart
 from hrd.sim.lens import VIDEO_ENCODERS, Sensor, encode
-from hrd.sim.light import sample_light, sample_pulsing_light
+from hrd.sim.light import Light, sample_hunting_light, sample_light, sample_pulsing_light
 from hrd.sim.look import PULSE_OF_GROUP, FaceLook, sample_look
 from hrd.sim.motion import (
     DIFFICULTIES,
@@ -45,7 +45,8 @@ FIRST_TRAINING_SEED = 1_000_000
 
 PULSE, STILL_FACE, PHOTO, PULSING_LIGHT = "pulse", "still-face", "photo", "pulsing-light"
 LIT_PHOTO, BOBBING, ROCKED_PHOTO = "photo-in-pulsing-light", "bobbing-face", "rocked-photo"
-PULSE_FREE_KINDS = (STILL_FACE, PHOTO, PULSING_LIGHT, LIT_PHOTO, BOBBING, ROCKED_PHOTO)
+HUNTING = "hunting-camera"
+PULSE_FREE_KINDS = (STILL_FACE, PHOTO, PULSING_LIGHT, LIT_PHOTO, BOBBING, ROCKED_PHOTO, HUNTING)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Recipe:
 
     frames: int = 256
     pulse_free: float = 0.12
-    pulse_free_kinds: Tuple[float, ...] = (0.3, 0.17, 0.18, 0.03, 0.25, 0.07)
+    pulse_free_kinds: Tuple[float, ...] = (0.27, 0.17, 0.18, 0.03, 0.22, 0.07, 0.06)
     """Shares of ``PULSE_FREE_KINDS``, in order."""
     bpm: Tuple[float, float] = (40.0, 205.0)
     green_ac: Tuple[float, float] = (0.001, 0.02)
@@ -117,8 +118,7 @@ def make_clip(seed: int, recipe: Optional[Recipe] = None) -> TrainingClip:
     heart = Heart(sample_heart(rng, recipe.bpm, seconds), int(rng.integers(1 << 31)))
     pulse = _sample_pulse(rng, recipe, look) if kind == PULSE else None
     motion = _sample_motion(rng, kind, difficulty, heart)
-    pulsing = kind in (PULSING_LIGHT, LIT_PHOTO)
-    light = sample_pulsing_light(rng) if pulsing else sample_light(rng, difficulty)
+    light = _sample_light(rng, kind, difficulty)
     sensor = sample_sensor(rng, difficulty)
     codec = sample_codec(rng, recipe.codec)
     fps, times_s = sample_times(rng, recipe.frames, codec.kind)
@@ -224,6 +224,14 @@ def _sample_motion(rng: np.random.Generator, kind: str, difficulty: str, heart: 
     if kind in (BOBBING, ROCKED_PHOTO):
         return sample_bobbing(rng, difficulty, heart.breath, alive=kind == BOBBING)
     return sample_motion(rng, difficulty, heart.breath)
+
+
+def _sample_light(rng: np.random.Generator, kind: str, difficulty: str) -> Light:
+    if kind in (PULSING_LIGHT, LIT_PHOTO):
+        return sample_pulsing_light(rng)
+    if kind == HUNTING:
+        return sample_hunting_light(rng, difficulty)
+    return sample_light(rng, difficulty)
 
 
 def _sample_lighting(rng: np.random.Generator) -> Lighting:
