@@ -5,6 +5,7 @@ A face stage and a pulse stage, one after the other. No threads, no clocks.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
@@ -17,10 +18,14 @@ from hrd.face.track import TrackerConfig
 from hrd.pulse import STAGES as PULSE_STAGES
 from hrd.pulse import PulseConfig, PulseStage
 from hrd.stopwatch import Timed, untimed
-from hrd.types import Frame, PulseChunk, Reading
+from hrd.types import Demand, Frame, PulseChunk, Reading, State
 
 STAGES = face_stage.STAGES + PULSE_STAGES
 """Names under which the pipeline's work is timed, in order."""
+
+TOGETHER_S = 0.12
+"""How long a frame may wait for the next ones (three of them at 30 frames a second) while a heart
+rate is followed: a reading looks back on 8 s. Before the first reading nothing waits."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,23 @@ class Pipeline:
         config = config or PipelineConfig()
         self.face = FaceStage(detector, config.tracker, timed)
         self.pulse = PulseStage(engine, config.pulse, on_pulse, on_estimate, timed)
+        self._seen_demand: Optional[Demand] = None
+        self._demand = Demand()
 
     def push(self, frame: Frame) -> Optional[Reading]:
         """Take one frame; give a reading if one is due."""
         return self.pulse.push(self.face.push(frame))
+
+    @property
+    def demand(self) -> Demand:
+        """What is needed of the frames to come."""
+        demand = self.face.tracker.demand
+        if self.pulse.state not in (State.TRACKING, State.UNSURE):
+            return demand
+        if demand is not self._seen_demand:
+            self._seen_demand = demand
+            self._demand = dataclasses.replace(demand, together_s=TOGETHER_S)
+        return self._demand
 
     def finish(self) -> Optional[Reading]:
         """The end of a clip: read what is still on its way through the engine."""

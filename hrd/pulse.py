@@ -167,6 +167,11 @@ class PulseStage:
         return self._whole.bpm()
 
     @property
+    def state(self) -> Optional[State]:
+        """Of the newest reading; None before the first."""
+        return None if self._last_reading is None else self._last_reading.state
+
+    @property
     def gate_says(self) -> str:
         """Why the newest estimate was held back; empty if it was not."""
         return self._gate.why

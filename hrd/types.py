@@ -111,10 +111,13 @@ class Demand:
 
     ``reduced``: 1, 2, 4 or 8: pictures may be that much smaller across and down.
     ``every_s``: only a picture this often need be decoded; the others are counted.
+    ``together_s``: frames may come some together, the first of them so late: whoever works on
+    several in a row wakes up less often and has all at hand.
     """
 
     reduced: int = 1
     every_s: float = 0.0
+    together_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from typing import Callable, List, Optional
+from typing import Callable, Dict, List, Optional, Set
 
 import numpy as np
 import pytest
 
 from hrd.engine.pos import PosEngine
 from hrd.face.detect import FaceDetector
-from hrd.pipeline import STAGES, Pipeline
+from hrd.pipeline import STAGES, TOGETHER_S, Pipeline
 from hrd.stopwatch import stopwatch
 from hrd.types import FaceBox, Frame, PulseChunk, Reading, Reason, State
 from tests.fakes import SKIN_FACE, PlannedDetector, always, skin_frame
@@ -165,3 +165,20 @@ def test_every_stage_is_timed() -> None:
     for i in range(60):
         pipeline.push(skin_frame(i, i / 30))
     assert seen == {(stage, True) for stage in STAGES}
+
+
+def test_frames_may_come_together_only_while_a_rate_is_followed() -> None:
+    there = {"face": True}
+    seen = PlannedDetector(lambda call: [SKIN_FACE] if there["face"] else [])
+    pipeline = Pipeline(seen, PosEngine())
+    together: Dict[Optional[State], Set[float]] = {}
+    for i in range(600):
+        there["face"] = i < 450
+        frame = skin_frame(i, i / 30, bpm=70)
+        if not there["face"]:
+            frame = Frame(np.roll(frame.image, 7 * i, axis=0), i / 30, i)
+        pipeline.push(frame)
+        assert pipeline.demand.reduced == pipeline.face.tracker.demand.reduced
+        together.setdefault(pipeline.pulse.state, set()).add(pipeline.demand.together_s)
+    assert together[State.WARMING_UP] == together[State.NO_FACE] == {0.0}
+    assert together[State.TRACKING] == {TOGETHER_S}

@@ -315,7 +315,9 @@ class FaceTracker:
                 for k in REDUCED
                 if cells >= k * margin.get(k, 1.0) and enough_px >= k * self._detector.input_px
             ]
-        self.demand = Demand(max(wanted, default=1), every_s)
+        reduced = max(wanted, default=1)
+        if (reduced, every_s) != (self.demand.reduced, self.demand.every_s):
+            self.demand = Demand(reduced, every_s)
 
     # The face.
 
