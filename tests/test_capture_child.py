@@ -16,11 +16,11 @@ from typing import Any, Callable, Dict, Iterator, List
 import numpy as np
 import pytest
 
-from hrd.capture.child import SLOTS, ChildSource, _Outlet
+from hrd.capture.child import SLOTS, ChildSource
 from hrd.capture.open import hangs_alone, open_source
 from hrd.capture.options import CaptureOptions
 from hrd.capture.source import SourceError
-from hrd.types import Demand, Frame
+from hrd.types import Demand
 from tests.socket_help import descriptors, eventually
 
 QUICK = CaptureOptions(read_timeout_s=0.5, settle_s=0.0)
@@ -46,23 +46,6 @@ def test_frames_are_those_of_the_source_itself(source: ChildSource) -> None:
             np.testing.assert_array_equal(frame.image, expected.image)
             assert last_s < frame.time_s <= time.monotonic()
             last_s = frame.time_s
-
-
-def test_what_is_said_of_a_frame_comes_with_it() -> None:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        outlet = _Outlet(theirs)
-        source = ChildSource.__new__(ChildSource)  # the parent's end alone
-        source._socket, source._stop, source._leases = ours, threading.Event(), {}
-        flags = [(cut, unreliable) for cut in (False, True) for unreliable in (False, True)]
-        image = np.full((4, 6, 3), 7, np.uint8)
-        for index, (cut, unreliable) in enumerate(flags):
-            sent = Frame(image, 5.0 + index, index, cut=cut, unreliable_time=unreliable)
-            outlet.put(sent)
-            got: Frame = source._next("hung", 5.0)["frame"]
-            np.testing.assert_array_equal(got.image, image)
-            assert (got.time_s, got.index) == (sent.time_s, index)
-            assert (got.cut, got.unreliable_time) == (cut, unreliable)
 
 
 def test_frames_outlive_the_memory_they_came_in(source: ChildSource) -> None:

@@ -49,6 +49,14 @@ def test_a_frame_comes_back_as_it_was(layout: Layout, shape: Tuple[int, ...]) ->
     assert record.frame.unreliable_time
 
 
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("unreliable_time", [False, True])
+def test_what_is_said_of_a_frame_comes_with_it(cut: bool, unreliable_time: bool) -> None:
+    sent = Frame(np.zeros((2, 4, 3), np.uint8), 1.0, 1, PLAIN, (), cut, unreliable_time)
+    (record,) = unpack(pack(sent, Slot(1, 1), 0), lambda _, count: np.zeros(count, np.uint8))
+    assert (record.frame.cut, record.frame.unreliable_time) == (cut, unreliable_time)
+
+
 def test_a_message_holds_several_frames_in_order() -> None:
     sent = [numbered(1), numbered(2, earlier_s=(0.01, 0.02, 0.03)), numbered(3, cut=True)]
     message = b"".join(pack(frame, Slot(1, frame.index), 0) for frame in sent)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hrd.errors import HrdError
-from hrd.estimate.baseband import baseband, mean_rate_bpm, phase_jitter
+from hrd.estimate.baseband import HALF_WIDTH_BPM, baseband, mean_rate_bpm, phase_jitter
 from hrd.estimate.confidence import (
     Calibration,
     Logistic,
@@ -463,6 +463,31 @@ def test_phase_jitters_in_noise_and_not_in_a_pulse() -> None:
     assert runs < 0.05
     assert np.median(unruly) > 0.3
     assert phase_jitter(baseband(np.zeros(360, np.float32), FS, 85.0)) == pytest.approx(np.pi)
+
+
+def test_baseband_is_its_definition_and_its_newest_part_the_same() -> None:
+    signals = np.column_stack([beat(np.full(360, 75.0)), noise(360, 1), 3.0 + noise(360, 2)])
+    n = np.arange(360)
+    mixed = (signals - signals.mean(axis=0)) * np.exp(-2j * np.pi * 74.0 / 60.0 / FS * n)[:, None]
+    sd = FS / (2.0 * np.pi * HALF_WIDTH_BPM / 60.0)
+    weights = np.exp(-0.5 * ((n[None, :] - n[5::6, None]) / sd) ** 2)
+    expected = (weights / weights.sum(axis=1, keepdims=True)) @ mixed
+    band = baseband(signals, FS, 74.0)
+    np.testing.assert_allclose(band.value, expected, atol=2e-6 * np.abs(signals).max())
+    newest = baseband(signals, FS, 74.0, newest_s=8.0)
+    np.testing.assert_allclose(newest.value, band.newest(8.0).value, atol=1e-6)
+    np.testing.assert_array_equal(newest.time_s, band.newest(8.0).time_s)
+    np.testing.assert_allclose(baseband(signals[:, 1], FS, 74.0).value, band.value[:, 1], atol=1e-6)
+
+
+def test_phase_jitter_is_what_a_weighted_parabola_leaves() -> None:
+    band = baseband(beat(np.full(360, 75.0)) + 0.3 * noise(360, 1), FS, 74.0, newest_s=8.0)
+    weight = np.sqrt(np.abs(band.value)).astype(float)
+    phase = np.unwrap(np.angle(band.value)).astype(float)
+    x = np.linspace(-1.0, 1.0, len(phase))
+    left = phase - np.polyval(np.polyfit(x, phase, 2, w=weight), x)
+    expected = np.sqrt(np.sum((weight * left) ** 2) / np.sum(weight**2))
+    assert phase_jitter(band) == pytest.approx(expected, rel=1e-9)
 
 
 def test_silence_has_no_phase() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -30,19 +30,37 @@ class Band(NamedTuple):
 
     def newest(self, seconds: float) -> Band:
         """The last ``seconds`` of it."""
-        count = int(round(seconds * BASEBAND_HZ)) + 1
+        count = _rows(seconds)
         return Band(self.time_s[-count:], self.value[-count:])
 
 
-def baseband(signals: np.ndarray, fs_hz: float, bpm: float) -> Band:
-    """Move (N,) or (N, C) real signals down by ``bpm``; M = N * BASEBAND_HZ / fs_hz."""
+def baseband(
+    signals: np.ndarray, fs_hz: float, bpm: float, newest_s: Optional[float] = None
+) -> Band:
+    """Move (N,) or (N, C) real signals down by ``bpm``; M = N * BASEBAND_HZ / fs_hz.
+
+    ``newest_s``: only so many seconds of the result are wanted, and computed.
+    """
     count = len(signals)
     smooth, time_s = _low_pass(count, fs_hz)
-    angle = (-2.0 * np.pi * bpm / 60.0 / fs_hz) * np.arange(count)
-    wave = np.exp(1j * angle).astype(np.complex64)
-    centred = (signals - signals.mean(axis=0)).astype(np.float32)
-    mixed = centred * (wave if signals.ndim == 1 else wave[:, None])
-    return Band(time_s, smooth @ mixed)
+    if newest_s is not None:
+        rows = _rows(newest_s)
+        smooth, time_s = smooth[-rows:], time_s[-rows:]
+    angle = ((-2.0 * np.pi * bpm / 60.0 / fs_hz) * np.arange(count)).reshape(-1, 1)
+    centred = (signals - signals.mean(axis=0)).reshape(count, -1).astype(np.float32)
+    # real and imaginary parts side by side: a product of real matrices is half the work of one
+    # that BLAS must first make complex
+    parts = np.hstack(
+        [centred * np.cos(angle).astype(np.float32), centred * np.sin(angle).astype(np.float32)]
+    )
+    real, imaginary = np.hsplit(smooth @ parts, 2)
+    value = (real + 1j * imaginary).reshape(-1, *signals.shape[1:])
+    return Band(time_s, value)
+
+
+def _rows(seconds: float) -> int:
+    """Samples of the baseband in so many seconds, both ends counted."""
+    return int(round(seconds * BASEBAND_HZ)) + 1
 
 
 @functools.lru_cache(maxsize=32)
@@ -78,15 +96,15 @@ def mean_rate_bpm(band: Band, bpm: float) -> float:
 def phase_jitter(band: Band) -> float:
     """Deviation of the phase from a parabola through it, radians, weighted by amplitude: small
     where one heart beats, whose rate moves slowly; large where noise does."""
-    weight = np.sqrt(np.abs(band.value))
+    weight = np.sqrt(np.abs(band.value)).astype(np.float64)
     if len(weight) < 4 or not weight.any():
         return math.pi
-    phase = np.unwrap(np.angle(band.value))
+    # in double precision: what is left is a thousandth of what is taken away
+    phase = np.unwrap(np.angle(band.value)).astype(np.float64)
     shapes = _parabolas(len(phase)) * weight
-    moments = shapes @ (phase * weight)
-    fit = np.linalg.solve(shapes @ shapes.T, moments)
-    left = float((phase * weight) @ (phase * weight) - moments @ fit)
-    return math.sqrt(max(left, 0.0) / float(weight @ weight))
+    fit = np.linalg.solve(shapes @ shapes.T, shapes @ (phase * weight))
+    left = phase * weight - fit @ shapes
+    return math.sqrt(float(left @ left) / float(weight @ weight))
 
 
 @functools.lru_cache(maxsize=64)

@@ -104,7 +104,7 @@ class HeartRateEstimator:
         # the filter says which peak; the phase of what beats there says how many beats the newest
         # seconds hold
         signal = detrend(self._bvp)
-        band = baseband(signal, self._fs_hz, point.bpm)
+        band = baseband(signal, self._fs_hz, point.bpm, max(BEATS_S, COMPARED_S))
         bpm = mean_rate_bpm(band.newest(BEATS_S), point.bpm)
         snr = snr_db(spectra[-1], point.bpm / 60.0)
         features = self._features(bpm, point.bpm, point.posterior, snr, signal, band)

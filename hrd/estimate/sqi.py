@@ -98,7 +98,7 @@ class ReferenceWindow:
         pulse, samples = aligned
         level = np.maximum(samples.mean(axis=0), 1e-6)
         signals = detrend(np.column_stack([pulse, samples]))
-        bands = baseband(signals, fs_hz, bpm).newest(COMPARED_S).value
+        bands = baseband(signals, fs_hz, bpm, COMPARED_S).value
         one, rest = bands[:, 0], bands[:, 1:]
         power = np.maximum((np.abs(bands) ** 2).sum(axis=0), 1e-20)
         with_pulse = (one.conj() @ rest) / np.sqrt(power[0] * power[1:])
