@@ -57,6 +57,11 @@ class FrameSource(abc.ABC):
         """Say, from any thread, what is needed from now on; a source may take no notice."""
         self.demand = demand
 
+    @property
+    def exposure_locked(self) -> Optional[bool]:
+        """Whether the camera's exposure is held; None where nobody tries to."""
+        return None
+
     allocate: Callable[[int], np.ndarray] = staticmethod(_new_bytes)
     """Where a picture of so many bytes is to be put, as (N,) uint8, by sources that can choose."""
 

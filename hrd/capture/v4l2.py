@@ -165,6 +165,11 @@ class V4l2Source(FrameSource):
             mode.fps,
         )
 
+    @property
+    def exposure_locked(self) -> Optional[bool]:
+        """Whether exposure or white balance is held; None where that is not asked for."""
+        return None if self._governor is None else self._governor.locked
+
     def read(self) -> Frame:
         while True:
             frame = self._grab()

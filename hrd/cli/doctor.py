@@ -22,10 +22,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="what works on this machine, and what to do about the rest",
         description=(
             "Looks at everything that hrd run needs and says what mends what is missing. Exits "
-            "with 1 if hrd run could not run."
+            "with 1 if hrd run could not run. With --camera it watches the chosen camera for ten "
+            "seconds instead, as hrd run would, and says what to change about rate, exposure, "
+            "light and face; sit still in front of it meanwhile."
         ),
     )
     parser.add_argument("--json", action="store_true", help="a list of findings as JSON")
+    parser.add_argument(
+        "--camera",
+        action="store_true",
+        help="watch the camera for ten seconds: rate, exposure, light, face, signal",
+    )
     add_source_option(parser)
     parser.add_argument("--socket", metavar="PATH", help="as for hrd run")
     add_engine_options(parser)
@@ -35,13 +42,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Examine and print."""
-    from hrd.doctor import Verdict, examine
+    from hrd.doctor import Verdict, examine, examine_camera
 
     set_up_logging(args.log_level or "error")
     config = effective_config(args)
     findings = []
     colours = {Verdict.OK: "32", Verdict.WARN: "33", Verdict.FAIL: "31"}
-    for finding in examine(config):
+    if args.camera and not args.json:
+        print("watching for ten seconds: sit still in front of the camera", file=sys.stderr)
+    for finding in examine_camera(config) if args.camera else examine(config):
         findings.append(finding)
         if args.json:
             continue
@@ -54,10 +63,19 @@ def run(args: argparse.Namespace) -> int:
     failed = sum(finding.verdict is Verdict.FAIL for finding in findings)
     if args.json:
         rows = [
-            {"topic": f.topic, "verdict": f.verdict.value, "text": f.text, "remedy": f.remedy}
+            {
+                "topic": f.topic,
+                "verdict": f.verdict.value,
+                "text": f.text,
+                "remedy": f.remedy,
+                "values": f.values,
+            }
             for f in findings
         ]
         print(json.dumps([{k: v for k, v in row.items() if v is not None} for row in rows]))
+    elif args.camera:
+        warned = any(finding.verdict is not Verdict.OK for finding in findings)
+        print("change what is marked" if warned else "nothing is to be changed")
     elif failed:
         print("hrd run could not run here: mend what is marked fail")
     else:

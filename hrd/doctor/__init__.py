@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Callable, Iterator, List, Tuple
 
 from hrd.config import Config
-from hrd.doctor import camera, machine, service, software
+from hrd.doctor import camera, machine, service, software, watching
 from hrd.doctor.finding import Finding, Verdict
 from hrd.errors import HrdError
 from hrd.missing import explain
 
-__all__ = ["Finding", "Verdict", "examine"]
+__all__ = ["Finding", "Verdict", "examine", "examine_camera"]
 
 Check = Callable[[Config], List[Finding]]
 
@@ -37,7 +37,16 @@ CHECKS: Tuple[Tuple[str, Check], ...] = (
 
 def examine(config: Config) -> Iterator[Finding]:
     """Look at everything, one finding after another. Never raises: a fault is a finding."""
-    for topic, check in CHECKS:
+    yield from _examine(CHECKS, config)
+
+
+def examine_camera(config: Config) -> Iterator[Finding]:
+    """Watch the chosen camera for ten seconds, as ``hrd doctor --camera`` does. Never raises."""
+    yield from _examine((("camera", watching.chosen_camera),), config)
+
+
+def _examine(checks: Tuple[Tuple[str, Check], ...], config: Config) -> Iterator[Finding]:
+    for topic, check in checks:
         try:
             yield from check(config)
         except HrdError as error:

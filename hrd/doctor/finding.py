@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Optional
+from typing import Mapping, Optional
 
 
 class Verdict(str, enum.Enum):
@@ -17,9 +17,11 @@ class Verdict(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. ``remedy``: what mends it, a command where there is one."""
+    """One thing looked at. ``remedy``: what mends it, a command where there is one. ``values``:
+    what was measured, for ``--json``."""
 
     topic: str
     verdict: Verdict
     text: str
     remedy: Optional[str] = None
+    values: Optional[Mapping[str, float]] = None
