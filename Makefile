@@ -84,8 +84,8 @@ test-docker:  ## execute docker/Dockerfile.cpu's steps and run the image (root, 
 test-docs: $(DEVELOPMENT)  ## every command in README and docs/ that runs without special hardware, slow ones too
 	scripts/test-docs.sh $(BIN)
 
-test-service: $(DEVELOPMENT)  ## the service under a real systemd, in a container made for it (root, debootstrap)
-	$(BIN)/python -m pytest -q -rs tests/long/service.py $(ARGS)
+test-service: $(DEVELOPMENT)  ## the services under a real systemd, in a container made for it (root, debootstrap)
+	$(BIN)/python -m pytest -q -rs tests/long/service.py tests/long/web_service.py $(ARGS)
 
 test-faults: $(DEVELOPMENT)  ## every fault of docs/faults.md's table, injected into a running daemon
 	$(BIN)/python -m pytest -q -rs tests/long/faults.py $(ARGS)

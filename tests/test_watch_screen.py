@@ -8,7 +8,6 @@ import math
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,13 +20,11 @@ import pytest
 from hrd import protocol
 from hrd.service.server import SocketServer
 from hrd.types import Reading, Reason, State
+from tests.needs import needs_program
 from tests.socket_help import short_directory
 from tests.waiting import eventually
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux (apt-get install tmux)"),
-]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 BRAILLE = re.compile("[\u2801-\u28ff]")
@@ -50,7 +47,8 @@ class Heart:
             reading = Reading(0.0, State.TRACKING, 72.0, 0.93, snr_db=8.0, fps=30.0)
             if self.reason:
                 reading = Reading(0.0, State.UNSURE, reason=self.reason[0], fps=30.0)
-            self.server.publish(protocol.hr_message(reading, now_s, 41.0))
+            self.newest = protocol.hr_message(reading, now_s, 41.0)
+            self.server.publish(self.newest)
 
     def __enter__(self) -> Heart:
         self.server.start()
@@ -74,7 +72,7 @@ class Terminal:
         # a server that was told to end may not have gone yet: each has a socket of its own
         name = f"tmux{next(_SERVERS)}"
         socket, settled = os.path.join(folder, name), os.path.join(folder, "tmux.conf")
-        self._tmux = ["tmux", "-S", socket, "-f", settled]
+        self._tmux = [needs_program("tmux", "tmux"), "-S", socket, "-f", settled]
         settings = {"LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), **env}
         command = " ".join(
             [
@@ -228,6 +226,31 @@ def test_without_colours_and_without_utf8(folder: str) -> None:
         with watching(folder, TERM="dumb") as terminal:
             terminal.shows("72.0 bpm  confidence 0.93")  # lines
             assert "q quit" not in terminal.text()
+
+
+def test_why_the_confidence_is_what_it_is(folder: str) -> None:
+    heart = Heart(os.path.join(folder, "hrd.sock"))
+    with heart, watching(folder, 90, 30) as terminal:
+        terminal.shows("72.0 bpm")
+        eventually(lambda: heart.server.wanted("FEATURES"), "it is asked for")
+        terminal.type("w")
+        terminal.shows("waiting for an estimate")
+        features = {"snr_db": 7.0, "share_logit": 0.0, "posterior_logit": 1.0}
+        explain = {
+            "bpm": 72.0,
+            "confidence": 0.93,
+            "start_log_odds": 0.25,
+            "features": {n: {"value": v, "log_odds": 0.5} for n, v in features.items()},
+        }
+
+        def told() -> bool:  # of the newest reading, which is replaced ten times a second
+            newest = heart.newest
+            heart.server.publish(protocol.features_message(newest["time"], "onnx", explain))
+            return "7.0 dB; 50 % of it at this rate" in terminal.text()
+
+        eventually(told, "what was measured")
+        terminal.type("w")
+        terminal.shows("bpm, 10 minutes")
 
 
 def test_set_up_waits_for_the_daemons_view(folder: str) -> None:

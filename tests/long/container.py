@@ -29,8 +29,9 @@ WHEELS = [
     "onnxruntime>=1.15",
     "tqdm>=4.60",
     "prometheus_client>=0.14",
+    "aiohttp>=3.9,<4",
 ]
-"""hrd's dependencies with the extras cpu and metrics, as in pyproject.toml."""
+"""hrd's dependencies with the extras cpu, metrics and web, as in pyproject.toml."""
 
 
 def root_path() -> Path:
@@ -66,7 +67,7 @@ def make_root() -> Path:
     """The container's files, with hrd's dependencies in /opt/hrd; made once."""
     root = root_path()
     stamp = root / "opt" / "hrd" / ".complete"
-    if stamp.exists():
+    if stamp.exists() and stamp.read_text() == "\n".join(WHEELS):
         return root
     shutil.rmtree(root, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +84,7 @@ def make_root() -> Path:
         [*_in_root(root, wheels), "/opt/hrd/bin/pip", "--isolated", "install", "-q", "--no-index"]
         + ["--find-links=/wheels", *WHEELS]
     )
-    stamp.touch()
+    stamp.write_text("\n".join(WHEELS))
     return root
 
 
