@@ -34,6 +34,7 @@ MARKS: Dict[str, str] = {
     "needs root and systemd": "tests/long/service.py",
     "needs the data set": "tests/test_eval_run.py",
     "needs a pulse sensor": "tests/test_compare.py",
+    "needs comparisons of several people": "tests/test_calibrate.py",
     "takes hours": "tests/test_train_cli.py",
     "installs into .venv": "scripts/test-install.sh",
     LONG: "tests/test_docs.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, List
 
@@ -84,6 +85,7 @@ def test_a_lag_is_found_and_the_error_is_right(device: str, wave: bool, lag_s: f
     one = compare(said_of(HEART, ERROR, wave), truth)
     assert one.lag.by == (BY_WAVES if wave and device == "oximeter" else BY_RATES)
     assert one.lag.lag_s == pytest.approx(lag_s, abs=0.2)
+    assert not one.lag.inverted
     told = figures([one])["comparisons"][0]
     known = np.isfinite(one.reference_bpm) & np.isfinite(ERROR)
     assert told["mae"] == pytest.approx(float(np.abs(ERROR[known]).mean()), abs=0.2)
@@ -96,6 +98,22 @@ def test_a_lag_is_found_and_the_error_is_right(device: str, wave: bool, lag_s: f
     assert 10 < told["seconds_without_reference"] < 70  # the dropouts
     right = float((np.abs(ERROR[known]) <= 5.0).mean())
     assert told["calibration"]["ece"] == pytest.approx(abs(0.9 - right), abs=0.02)
+
+
+@pytest.mark.parametrize("lag_s", [LAG_S, -2.0])
+def test_a_wave_that_is_upside_down(lag_s: float) -> None:
+    samples = [
+        replace(one, wave=127.0 - one.wave) if one.wave is not None else one
+        for one in oximeter_samples(lag_s)
+    ]
+    one = compare(said_of(HEART, ERROR, wave=True), make_truth(samples))
+    assert one.lag.by == BY_WAVES
+    assert one.lag.inverted
+    assert one.lag.lag_s == pytest.approx(lag_s, abs=0.2)
+    told = figures([one])["comparisons"][0]
+    known = np.isfinite(one.reference_bpm) & np.isfinite(ERROR)
+    assert told["mae"] == pytest.approx(float(np.abs(ERROR[known]).mean()), abs=0.2)
+    assert "upside down" in told["note"]
 
 
 def test_a_device_that_gives_rates_only() -> None:
@@ -174,6 +192,15 @@ def test_the_command(tmp_path: Path, capsys: Any) -> None:
     text = page.read_text()
     assert text.count("data:image/png;base64,") == 4
     assert "limits of agreement" in text
+
+    kept = str(tmp_path / "kept")
+    argv = ["compare", "--hrd", f"{anna}/hrd.jsonl", "--reference", f"{anna}/reference.csv"]
+    assert main([*argv, "--keep", kept, "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)["comparisons"][0]
+    assert main(["compare", kept, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["comparisons"][0] == first
+    assert main([*argv, "--keep", kept]) == 2
+    assert "already holds" in capsys.readouterr().err
 
     one = tmp_path / "one.md"
     argv = ["compare", "--hrd", f"{anna}/hrd.jsonl", "--reference", f"{anna}/reference.csv"]

@@ -51,7 +51,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--seconds", type=float, default=120.0, metavar="S", help="length of a live one (120)"
     )
     parser.add_argument(
-        "--keep", metavar="DIR", help="write what a live comparison records here (never pictures)"
+        "--keep",
+        metavar="DIR",
+        help="keep what is compared in this folder (never pictures), for hrd calibrate and again",
     )
     parser.add_argument(
         "--max-lag",
@@ -113,12 +115,45 @@ def _sources(args: argparse.Namespace) -> List[Tuple[str, Path, Path]]:
 
     reference = open_reference(args.reference)
     if args.hrd and not isinstance(reference, Device):
+        if args.keep:
+            return [_kept(Path(args.hrd), reference, _new_folder(args.keep))]
         return [(Path(args.hrd).stem, Path(args.hrd), reference)]
     if args.hrd or not isinstance(reference, Device):
         raise UsageError(
             "a file goes with a file, a device with a running daemon: see the examples"
         )
     return [_live(args, reference)]
+
+
+def _new_folder(keep: str) -> Path:
+    from hrd.errors import UsageError
+
+    folder = Path(keep)
+    if any((folder / name).exists() for name in _NAMES):
+        raise UsageError(f"{folder} already holds a comparison; choose another --keep")
+    return folder
+
+
+def _kept(said: Path, reference: Path, folder: Path) -> Tuple[str, Path, Path]:
+    """A comparison of files as --keep leaves one: hrd's file as it is, the reference as a CSV."""
+    import shutil
+
+    from hrd.compare.said import read_said
+    from hrd.devices.files import read_samples
+    from hrd.devices.sample import SampleWriter
+    from hrd.errors import HrdError
+
+    read_said(said)  # raises where it holds nothing of hrd
+    samples = read_samples(reference)
+    writer = SampleWriter(folder / _NAMES[1])
+    for sample in samples:
+        writer.write(sample)
+    writer.close()
+    try:
+        shutil.copy(said, folder / _NAMES[0])
+    except OSError as error:
+        raise HrdError(f"{folder} cannot be written: {error.strerror or error}") from None
+    return (folder.name, folder / _NAMES[0], folder / _NAMES[1])
 
 
 def _live(args: argparse.Namespace, reference) -> Tuple[str, Path, Path]:  # type: ignore[no-untyped-def]
@@ -131,9 +166,7 @@ def _live(args: argparse.Namespace, reference) -> Tuple[str, Path, Path]:  # typ
     if not args.seconds >= 20.0:
         raise UsageError(f"--seconds must be at least 20, not {args.seconds:g}")
     if args.keep:
-        folder = Path(args.keep)
-        if any((folder / name).exists() for name in _NAMES):
-            raise UsageError(f"{folder} already holds a comparison; choose another --keep")
+        folder = _new_folder(args.keep)
     else:
         args.temporary = tempfile.TemporaryDirectory(prefix="hrd-compare-")  # until the end
         folder = Path(args.temporary.name)

@@ -30,6 +30,7 @@ COMMANDS = (
     "eval",
     "record",
     "compare",
+    "calibrate",
     "record-set",
     "help",
     "completion",

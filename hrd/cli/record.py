@@ -13,8 +13,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "record",
         help="write a running daemon's readings and signal to a file",
         description=(
-            "Writes what a running daemon says to a file, one JSON object per line: readings (HR) "
-            "and the pulse signal (PPG), never pictures. Ctrl-C ends it. hrd compare reads it."
+            "Writes what a running daemon says to a file, one JSON object per line: readings (HR), "
+            "the pulse signal (PPG) and what the confidence was computed from (FEATURES), never "
+            "pictures. Ctrl-C ends it. hrd compare and hrd calibrate read it."
         ),
         epilog="example: hrd record evening.jsonl --seconds 600",
     )

@@ -33,12 +33,14 @@ _LEAST_R = 0.25
 class Lag:
     """Reference time = hrd time + ``lag_s``. ``by``: how it was found; ``r``: correlation of the
     two at that lag; ``sharp``: by how much their fit is better there than 1 s beside it, 0 to 1
-    (under 0.1 the rates hardly told: the heart was too even)."""
+    (under 0.1 the rates hardly told: the heart was too even). ``inverted``: the reference's wave
+    falls where hrd's rises."""
 
     lag_s: float
     by: str
     r: Optional[float] = None
     sharp: Optional[float] = None
+    inverted: bool = False
 
 
 def shared_clock(said: Said, truth: Truth, max_lag_s: float) -> float:
@@ -130,11 +132,18 @@ def _by_waves(said: Said, truth: Truth, lag_s: float, max_lag_s: float) -> Optio
         int(np.floor((lag_s - _NEAR_S) * MODEL_FS_HZ)), int((lag_s + _NEAR_S) * MODEL_FS_HZ) + 2
     )
     r = np.array([_correlation(mine, theirs, int(shift)) for shift in shifts])
-    best = int(np.argmax(r))
-    if r[best] < _LEAST_R:
+    known = np.isfinite(r)
+    if not known.any():
         return None
-    found_s = (shifts[best] + _bend(-r, best)) / MODEL_FS_HZ
-    return Lag(float(found_s), BY_WAVES, float(r[best]))
+    # devices differ in which way their wave points; half a beat off, the wrong way fits worse than
+    # the right way in its place, since beats are neither even nor symmetric
+    inverted = bool(-np.nanmin(r) > np.nanmax(r))
+    fit = np.where(known, -r if inverted else r, -1.0)
+    best = int(np.argmax(fit))
+    if fit[best] < _LEAST_R:
+        return None
+    found_s = (shifts[best] + _bend(-fit, best)) / MODEL_FS_HZ
+    return Lag(float(found_s), BY_WAVES, float(fit[best]), inverted=inverted)
 
 
 def _laid_out(
@@ -173,12 +182,12 @@ def _joined(
 
 
 def _correlation(mine: np.ndarray, theirs: np.ndarray, shift: int) -> float:
-    """Pearson's r of my sample k and their sample k + shift."""
+    """Pearson's r of my sample k and their sample k + shift; NaN where too few are in both."""
     if shift >= 0:
         a, b = mine[: len(mine) - shift], theirs[shift:]
     else:
         a, b = mine[-shift:], theirs[: len(theirs) + shift]
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < 10.0 * MODEL_FS_HZ:
-        return -1.0
+        return float("nan")
     return float(np.corrcoef(a[both], b[both])[0, 1])

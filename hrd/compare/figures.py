@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 
 from hrd.compare.align import GIVEN, MAX_LAG_S, Lag, find_lag, shared_clock
-from hrd.compare.said import Said
+from hrd.compare.said import Estimated, Said
 from hrd.compare.truth import Truth
 from hrd.errors import HrdError
 from hrd.evaluation.metrics import errors, reliability
@@ -23,7 +23,8 @@ _LEAST_SHARP = 0.1
 class Comparison:
     """``time_s`` (N,): seconds from hrd's first statement; ``bpm``, ``confidence`` (N,): what hrd
     said, NaN where nothing; ``reference_bpm`` (N,): the truth of the same seconds, NaN where it is
-    not known. ``lag``: what the clocks were aligned by."""
+    not known. ``lag``: what the clocks were aligned by. ``estimated``: hrd's estimates, where they
+    were recorded, with ``estimated_reference_bpm`` (M,)."""
 
     name: str
     reference: str
@@ -33,6 +34,8 @@ class Comparison:
     bpm: np.ndarray
     confidence: np.ndarray
     reference_bpm: np.ndarray
+    estimated: Optional[Estimated] = None
+    estimated_reference_bpm: Optional[np.ndarray] = None
 
     @property
     def pairs(self) -> np.ndarray:
@@ -53,7 +56,10 @@ def compare(
     shift_s = shared_clock(said, truth, max_lag_s)
     if shift_s:
         wave = tuple((at + shift_s, fs, values) for at, fs, values in said.wave)
-        said = Said(said.time_s + shift_s, said.bpm, said.confidence, wave)
+        estimated = said.estimated
+        if estimated is not None:
+            estimated = replace(estimated, time_s=estimated.time_s + shift_s)
+        said = Said(said.time_s + shift_s, said.bpm, said.confidence, wave, estimated)
     lag = find_lag(said, truth, max_lag_s) if lag_s is None else Lag(lag_s, GIVEN)
     at_s = said.time_s + lag.lag_s
     reference_bpm = truth.bpm(at_s - TRUTH_S, at_s)
@@ -67,6 +73,10 @@ def compare(
         said.confidence,
         reference_bpm,
     )
+    if said.estimated is not None:
+        at_s = said.estimated.time_s + lag.lag_s
+        its_bpm = truth.bpm(at_s - TRUTH_S, at_s)
+        found = replace(found, estimated=said.estimated, estimated_reference_bpm=its_bpm)
     if not np.isfinite(reference_bpm).any():
         raise HrdError(
             "the reference knows no heart rate of the seconds in which hrd ran; give two "
@@ -94,6 +104,7 @@ def _of(one: Comparison) -> Dict[str, Any]:
         "by": one.lag.by,
         "r": one.lag.r,
         "sharp": one.lag.sharp,
+        "inverted": one.lag.inverted or None,
     }
     found: Dict[str, Any] = {
         "name": one.name,
@@ -102,6 +113,8 @@ def _of(one: Comparison) -> Dict[str, Any]:
         "lag": {key: value for key, value in lag.items() if value is not None},
         **_agreement([one]),
     }
+    if one.lag.inverted:
+        found["note"] = "the reference's wave is upside down; that changes no heart rate"
     if one.lag.sharp is not None and one.lag.sharp < _LEAST_SHARP:
         found["note"] = (
             "the heart beat too evenly for the rates to tell the lag well; it hardly matters for "

@@ -17,14 +17,15 @@ SAID, HEARD = "hrd.jsonl", "reference.csv"
 def record_said(
     path: Path, client: Client, seconds: Optional[float], on_reading: Callable[[float], object]
 ) -> int:
-    """Write a daemon's readings and signal (PPG) to ``path`` for ``seconds`` (None: until Ctrl-C);
-    returns the number of readings. No picture is in them, nor could be: a daemon sends none."""
+    """Write a daemon's readings, signal (PPG) and FEATURES to ``path`` for ``seconds`` (None: until
+    Ctrl-C); returns the number of readings. No picture is in them, nor could be: a daemon sends
+    none."""
     began_s = time.monotonic()
     count = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "wb") as file:
-            for line in client.lines(ppg=True):
+            for line in client.lines(ppg=True, features=True):
                 file.write(line)
                 passed_s = time.monotonic() - began_s
                 if b'"class":"HR"' in line:
