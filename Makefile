@@ -12,7 +12,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev run test check lint format types quick clean check-tensorrt prove-tensorrt \
-	test-docs test-service test-faults test-browser steady fuzz fuzz-media soak \
+	test-docs test-service test-faults test-browser test-compare steady fuzz fuzz-media soak \
 	wheel test-wheel test-install install-jetson test-matrix test-aarch64 test-docker lint-docker lock check-lock
 
 help:  ## this list
@@ -92,6 +92,9 @@ test-faults: $(DEVELOPMENT)  ## every fault of docs/faults.md's table, injected 
 
 test-browser: $(DEVELOPMENT)  ## the page of hrd web in Chromium, axe's checks, fifty viewers (VIEWERS_S=10 for less)
 	$(BIN)/python -m pip install -q -e '.[browser]' && $(BIN)/python -m pytest -q -s -rs tests/long/browser.py $(ARGS)
+
+test-compare: $(DEVELOPMENT)  ## hrd compare live, beside an emulated oximeter and strap (SECONDS=60 for less)
+	$(BIN)/python -m pytest -q -s -rs tests/long/compare_live.py $(ARGS)
 
 steady: $(DEVELOPMENT)  ## processor time and memory of the daemon with a 640x480 camera of 30 fps
 	$(BIN)/python -m tests.long.steady

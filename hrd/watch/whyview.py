@@ -36,7 +36,8 @@ def draw_why(canvas: Canvas, x: int, y: int, width: int, height: int, found: Opt
         canvas.text(x, row, weight.name, Style.PLAIN, min(width, _LABEL - 1))
         _bar(canvas, x + _LABEL, row, bar_columns, weight.log_odds)
         value_x = x + _LABEL + bar_columns + 1
-        end = canvas.text(value_x, row, f"{weight.log_odds:+5.1f}", Style.BOLD)
+        size = f"{weight.log_odds:+5.1f}" if abs(weight.log_odds) >= 0.05 else "  0.0"
+        end = canvas.text(value_x, row, size, Style.BOLD)
         canvas.text(end + 2, row, weight.measured, Style.DIM, max(0, x + width - end - 2))
         row += 1
     if row < y + height:

@@ -70,8 +70,9 @@ function showWhy(message) {
     const row = document.createElement("tr"), head = document.createElement("th");
     head.scope = "row"; head.textContent = one.name;
     const weight = document.createElement("td"), measured = document.createElement("td");
-    weight.textContent = `${one.log_odds < 0 ? "\u2212" : "+"}${Math.abs(one.log_odds).toFixed(1)}`;
-    weight.className = one.log_odds < 0 ? "against" : "for";
+    const size = Math.abs(one.log_odds).toFixed(1);
+    weight.textContent = size === "0.0" ? size : `${one.log_odds < 0 ? "\u2212" : "+"}${size}`;
+    weight.className = size === "0.0" ? "" : one.log_odds < 0 ? "against" : "for";
     measured.textContent = one.measured;
     row.append(head, weight, measured);
     return row;
