@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hrd.cli.main import main
-from hrd.compare.align import BY_RATES, BY_WAVES
+from hrd.compare.align import BY_BEATS, BY_RATES, BY_WAVES
 from hrd.compare.figures import compare, figures
 from hrd.compare.said import Said, from_messages
 from hrd.compare.truth import BEATS, RATE, WAVE, make_truth
@@ -83,7 +83,8 @@ def test_a_lag_is_found_and_the_error_is_right(device: str, wave: bool, lag_s: f
     truth = make_truth(samples)
     assert truth.kind == (BEATS if device == "strap" else WAVE)
     one = compare(said_of(HEART, ERROR, wave), truth)
-    assert one.lag.by == (BY_WAVES if wave and device == "oximeter" else BY_RATES)
+    by = BY_BEATS if device == "strap" else BY_WAVES
+    assert one.lag.by == (by if wave else BY_RATES)
     assert one.lag.lag_s == pytest.approx(lag_s, abs=0.2)
     assert not one.lag.inverted
     told = figures([one])["comparisons"][0]
@@ -187,7 +188,7 @@ def test_the_command(tmp_path: Path, capsys: Any) -> None:
     assert main(["compare", anna, ben, "--json", "--out", str(page)]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [one["name"] for one in report["comparisons"]] == ["anna", "ben"]
-    assert [one["lag"]["by"] for one in report["comparisons"]] == [BY_WAVES, BY_RATES]
+    assert [one["lag"]["by"] for one in report["comparisons"]] == [BY_WAVES, BY_BEATS]
     assert report["all"]["said"] == sum(one["said"] for one in report["comparisons"])
     text = page.read_text()
     assert text.count("data:image/png;base64,") == 4

@@ -8,10 +8,11 @@ from typing import Any, List
 import numpy as np
 import pytest
 
+from hrd.engine.select import open_engine
 from hrd.errors import HrdError
 from hrd.evaluation.layouts import LAYOUTS, find_recordings
 from hrd.simulate import write_dataset
-from hrd.types import MODEL_FS_HZ
+from hrd.types import MODEL_FS_HZ, RoiChunk
 
 pytest.importorskip("torch", reason="hrd's extra `train` is not installed")
 
@@ -157,3 +158,27 @@ def test_the_command_trains_on_recordings(
     assert "--recordings LAYOUT DIR" in card
     assert str(faces) not in card
     assert main([*argv[:3], "no-such-layout", str(faces)]) == 2
+
+
+def test_a_shipped_model_is_trained_on_with_recordings(
+    faces: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    argv = ["train", "student", "--start-from", "student", "--recordings", "ubfc-rppg", str(faces)]
+    argv += ["--steps", "1", "--batch", "2", "--workers", "0"]
+    # a step that changes next to nothing (but the statistics of normalisation): what comes out is
+    # what it began with
+    for out, rate in (("same", "1e-12"), ("tuned", "1e-3")):
+        assert main([*argv, "--learning-rate", rate, "--out", out]) == 0
+        assert main(["export", f"{out}/last.pt", "--out", f"{out}.onnx"]) == 0
+    crops = np.random.default_rng(0).uniform(60.0, 180.0, (60, 36, 36, 3)).astype(np.float32)
+    chunk = RoiChunk(0.0, MODEL_FS_HZ, crops, np.zeros(60, bool), np.zeros((60, 2), np.float32))
+    shipped, same, tuned = (
+        open_engine("onnx", model).engine.process(chunk).bvp
+        for model in ("student", "same.onnx", "tuned.onnx")
+    )
+    assert np.corrcoef(same, shipped)[0, 1] > 0.999
+    assert same == pytest.approx(shipped, abs=0.05)
+    assert np.abs(tuned - same).max() > 1e-3
+    assert "recordings (ubfc-rppg" in (tmp_path / "tuned.json").read_text()
+    assert "--start-from student" in (tmp_path / "tuned.json").read_text()

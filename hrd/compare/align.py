@@ -1,8 +1,9 @@
 """How far the reference's clock, and the reference itself, lag behind hrd's.
 
 First by the rates: the lag at which hrd's readings and the reference's rate over the same seconds
-differ by the same amount all the time. Then, where both have a pulse wave, by cross-correlation of
-the waves near that lag: beats come unevenly, so only one place fits.
+differ by the same amount all the time. hrd's readings lag their own seconds a little: so, where
+the reference has a pulse wave or beats, then by cross-correlation of these with hrd's wave near
+that lag: beats come unevenly, and only one place fits.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
 from hrd.compare.said import Said
-from hrd.compare.truth import Truth
+from hrd.compare.truth import BEATS, Truth
 from hrd.errors import HrdError
 from hrd.types import MODEL_FS_HZ, TRUTH_S
 
 MAX_LAG_S = 10.0
-BY_WAVES, BY_RATES, GIVEN = "pulse waves", "heart rates", "given"
+BY_WAVES, BY_BEATS, BY_RATES, GIVEN = "pulse waves", "beats", "heart rates", "given"
 
 _STEP_S = 0.05
 _LEAST_READINGS = 15
@@ -137,13 +138,14 @@ def _by_waves(said: Said, truth: Truth, lag_s: float, max_lag_s: float) -> Optio
         return None
     # devices differ in which way their wave points; half a beat off, the wrong way fits worse than
     # the right way in its place, since beats are neither even nor symmetric
-    inverted = bool(-np.nanmin(r) > np.nanmax(r))
+    inverted = truth.kind != BEATS and bool(-np.nanmin(r) > np.nanmax(r))
     fit = np.where(known, -r if inverted else r, -1.0)
     best = int(np.argmax(fit))
     if fit[best] < _LEAST_R:
         return None
     found_s = (shifts[best] + _bend(-fit, best)) / MODEL_FS_HZ
-    return Lag(float(found_s), BY_WAVES, float(fit[best]), inverted=inverted)
+    by = BY_BEATS if truth.kind == BEATS else BY_WAVES
+    return Lag(float(found_s), by, float(fit[best]), inverted=inverted)
 
 
 def _laid_out(

@@ -35,7 +35,8 @@ class Truth:
     """``beats``, ``known_s`` (K,): beats and seconds known up to ``time_s`` (K,), linear between.
 
     ``kind``: what it was made of. ``wave``: the known stretches of pulse wave at 30 Hz, each with
-    the time of its first sample; empty where there is none.
+    the time of its first sample; where beats alone are known, a cosine that peaks at each; empty
+    where only rates are.
     """
 
     kind: str
@@ -115,7 +116,30 @@ def _from_intervals(samples: Sequence[Sample]) -> Truth:
         came_s, sums_s = np.array(section).T
         # what was sent soonest after its beat came nearest to the beat's own time
         parts.append(float(np.percentile(came_s - sums_s, 5)) + sums_s)
-    return _from_beats(BEATS, parts, ())
+    waves = [wave for part in parts for wave in _waves_of_beats(part)]
+    return _from_beats(BEATS, parts, tuple(waves))
+
+
+def _waves_of_beats(beat_s: np.ndarray) -> List[Tuple[float, np.ndarray]]:
+    """A cosine that peaks at each beat, at MODEL_FS_HZ, of each stretch without a missed one."""
+    waves = []
+    holes = np.flatnonzero(~_plausible(np.diff(beat_s))) + 1
+    for part_s in np.split(beat_s, holes):
+        if len(part_s) < 3 or part_s[-1] - part_s[0] < _LEAST_WAVE_S:
+            continue
+        at_s = np.arange(part_s[0], part_s[-1], 1.0 / MODEL_FS_HZ)
+        beats = np.interp(at_s, part_s, np.arange(len(part_s)))
+        waves.append((float(part_s[0]), np.cos(2.0 * np.pi * beats)))
+    return waves
+
+
+def _plausible(steps_s: np.ndarray) -> np.ndarray:
+    """(K,) bool: which seconds from one beat to the next are of one heart, no beat missed."""
+    if len(steps_s) == 0:
+        return np.zeros(0, bool)
+    fits = (1000.0 * steps_s >= _INTERVALS_MS[0]) & (1000.0 * steps_s <= _INTERVALS_MS[1])
+    usual: np.ndarray = fits & (steps_s <= _MISSED * float(np.median(steps_s)))
+    return usual
 
 
 def _from_beats(
@@ -129,8 +153,7 @@ def _from_beats(
         if len(part_s) < 3:
             continue
         steps_s = np.diff(part_s)
-        fits = (1000.0 * steps_s >= _INTERVALS_MS[0]) & (1000.0 * steps_s <= _INTERVALS_MS[1])
-        fits &= steps_s <= _MISSED * float(np.median(steps_s))
+        fits = _plausible(steps_s)
         times.append(part_s)
         beats.append(np.concatenate([[0.0], fits.astype(float)]))
         known.append(np.concatenate([[0.0], np.where(fits, steps_s, 0.0)]))
