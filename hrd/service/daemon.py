@@ -30,6 +30,7 @@ from hrd.service.camera import Camera
 from hrd.service.features import FeatureReporter
 from hrd.service.metrics import Metrics
 from hrd.service.notify import Notifier
+from hrd.service.overload import Overload
 from hrd.service.server import SocketServer
 from hrd.service.setup import SetupReporter
 from hrd.service.transitions import Transitions
@@ -87,6 +88,7 @@ class Daemon:
         self._notifier = notifier if notifier is not None else Notifier({})
         self._started_s = time.monotonic()
         self._transitions = Transitions()
+        self._overload = Overload()
         self._said_s = 0.0
         self._fallbacks = 0
         self._engine_before: Optional[EngineConfig] = None  # that a reload has replaced
@@ -146,6 +148,7 @@ class Daemon:
         """One frame, or one turn of the wait for it. False at the end of a file."""
         frame = self._camera.get(_POLL_S)
         now_s = time.monotonic()
+        self._overload.note(now_s, frame is not None, self._camera.dropped)
         if frame is not None:
             try:
                 reading = self._pipeline.push(frame)
@@ -184,6 +187,7 @@ class Daemon:
         if config.source != old.source:
             self._close_camera()
             self._camera = self._open_camera(config.source, self._stop, True, not self._persist)
+            self._overload = Overload()  # another camera counts from nothing
             self._pipeline.reset()
         if config.metrics != old.metrics:
             self._close_metrics()
@@ -319,7 +323,7 @@ class Daemon:
         """For ``systemctl status``, which anybody may read: how it goes, and no heart rate."""
         if self._camera.failure is not None:
             return f"no_camera: {self._camera.failure}"
-        return self._transitions.text
+        return "; ".join(filter(None, (self._transitions.text, self._overload.text)))
 
     def _server_failed(self, error: BaseException) -> None:
         self._server_error = error
