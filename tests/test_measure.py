@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from hrd.cli.main import main
-from hrd.types import NEAR_BPM
+from hrd.measure.clip import Measurement, confidence_in
+from hrd.types import NEAR_BPM, Reading, State
 
 
 def measure(capsys: pytest.CaptureFixture[str], *argv: str) -> Dict[str, Any]:
@@ -104,3 +105,17 @@ def test_text_output_is_for_people(capsys) -> None:
 def test_a_live_source_is_refused(capsys) -> None:
     assert main(["measure", "--engine", "pos", "csi://0"]) == 1
     assert capsys.readouterr().err.startswith("hrd: ")
+
+
+def readings(*bpm: float) -> List[Reading]:
+    return [Reading(float(i), State.TRACKING, one, 0.9) for i, one in enumerate(bpm)]
+
+
+def test_a_whole_clip_has_no_rate_that_many_of_its_readings_are_far_from() -> None:
+    """One person fades into another, or a heart runs up: the figure would be right of nobody."""
+    two = readings(84, 84, 83, 77, 62, 62, 61, 62)
+    assert confidence_in(62.4, two) is None
+    assert confidence_in(62.4, two[3:]) == pytest.approx(0.9)
+    assert confidence_in(70.0, readings(66, 74, 69, 79, 61, 72)) == pytest.approx(0.9)
+    said = Measurement("a.mp4", 8.0, 240, 30.0, "onnx", "student", two, [], None, None)
+    assert said.why_no_bpm == "its readings go from 61 to 84 bpm, which is no one rate"

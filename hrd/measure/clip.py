@@ -20,6 +20,8 @@ from hrd.pipeline import Pipeline
 from hrd.types import NEAR_BPM, PulseChunk, Reading, Reason, State
 
 _SAME_MOMENT_S = 0.5
+_FAR_BPM = 2.0 * NEAR_BPM
+_FAR_SHARE = 0.25  # of the live readings may be so far from the whole clip's rate
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ class Measurement:
         seen = [reading for reading in self.readings if reading.state is not State.NO_FACE]
         if not seen:
             return "nobody is to be seen"
+        said = sorted(reading.bpm for reading in self.readings if reading.bpm is not None)
+        if said and said[-1] - said[0] > _FAR_BPM and 2 * len(said) > len(seen):
+            return f"its readings go from {said[0]:.0f} to {said[-1]:.0f} bpm, which is no one rate"
         if self.seconds < MIN_SIGNAL_S:
             return f"it is shorter than the {MIN_SIGNAL_S:g} s that one takes"
         return "the signal does not support one"
@@ -155,7 +160,7 @@ def measure_file(
             del explained[-1:]
         keep(last)
     bpm = pipeline.pulse.whole_clip_bpm()
-    confidence = _confidence_in(bpm, readings)
+    confidence = confidence_in(bpm, readings)
     one_picture = still.seen() and not any(reading.bpm is not None for reading in readings)
     if one_picture:
         readings = [_of_a_photograph(reading) for reading in readings]
@@ -184,17 +189,20 @@ def _of_a_photograph(reading: Reading) -> Reading:
     return replace(reading, state=State.UNSURE, reason=Reason.WEAK_SIGNAL)
 
 
-def _confidence_in(bpm: Optional[float], readings: Sequence[Reading]) -> Optional[float]:
+def confidence_in(bpm: Optional[float], readings: Sequence[Reading]) -> Optional[float]:
     """Confidence in a whole clip's heart rate: the mean of the live readings'; None to refuse it.
 
     What was refused most of the time is not given in the end, nor is a rate that no live reading
-    came near.
+    came near, nor one that is far from many of them: two people, one after the other, have no rate.
     """
     read = [r for r in readings if r.state not in (State.WARMING_UP, State.NO_FACE)]
     tracking = [r for r in read if r.bpm is not None and r.confidence is not None]
     if bpm is None or len(tracking) < 0.5 * len(read) or not tracking:
         return None
-    if min(abs(r.bpm - bpm) for r in tracking if r.bpm is not None) > NEAR_BPM:
+    off_bpm = [abs(r.bpm - bpm) for r in tracking if r.bpm is not None]
+    if min(off_bpm) > NEAR_BPM:
+        return None
+    if sum(off > _FAR_BPM for off in off_bpm) > _FAR_SHARE * len(off_bpm):
         return None
     return sum(r.confidence for r in tracking if r.confidence is not None) / len(tracking)
 
