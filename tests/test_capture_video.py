@@ -5,9 +5,11 @@ import os
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
+from hrd.capture.decode import RgbConverter
 from hrd.capture.files import lacks_moov
 from hrd.capture.orientation import UPRIGHT, Orientation, orientation_from_matrix
 from hrd.capture.source import SourceError
@@ -359,3 +361,20 @@ def test_the_real_clip(face_clip):
             frames += 1
     assert frames == 301
     assert last_s == pytest.approx(10.0, abs=0.01)
+
+
+def test_pictures_that_cannot_be_converted_are_left_out_like_those_that_cannot_be_decoded(
+    tmp_path, monkeypatch, caplog
+):
+    convert = RgbConverter._convert
+
+    def fail(self, frame):
+        if frame.pts is None or 10 <= round(float(frame.pts * frame.time_base) * 30) < 15:
+            raise av.error.ArgumentError(22, "Invalid argument")
+        return convert(self, frame)
+
+    monkeypatch.setattr(RgbConverter, "_convert", fail)
+    path = make_video(tmp_path / "a.mp4", STEADY_MS)
+    with caplog.at_level(logging.WARNING), VideoFileSource(str(path)) as source:
+        assert len(list(source)) == len(STEADY_MS) - 5
+    assert "is damaged: 5 packets left out" in caplog.text

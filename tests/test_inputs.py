@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import threading
 from fractions import Fraction
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from hrd.capture.files import is_animated_webp
 from hrd.capture.open import CaptureOptions, open_source
 from hrd.capture.source import SourceError
 from hrd.cli.main import main
@@ -308,6 +310,32 @@ def test_files_without_times_need_their_rate(
 
 
 @pytest.mark.slow
+def test_what_ffmpeg_cannot_read_is_called_what_it_is(tmp_path: Path, measured: Any) -> None:
+    animation = tmp_path / "a.webp"
+    animation.write_bytes(b"RIFF" + bytes(4) + b"WEBPVP8X" + bytes([10, 0, 0, 0, 2]) + bytes(40))
+    assert is_animated_webp(str(animation))
+    animation.write_bytes(b"RIFF" + bytes(4) + b"WEBPVP8X" + bytes([10, 0, 0, 0, 0]) + bytes(40))
+    assert not is_animated_webp(str(animation))
+    (tmp_path / "a.yuv").write_bytes(bytes(320 * 240 * 3))
+    with pytest.raises(SourceError, match="raw video without a header"):
+        measured(tmp_path / "a.yuv")
+
+
+def test_colours_that_no_standard_has_do_not_cost_the_film(
+    tmp_path: Path, face: List[Any], measured: Any
+) -> None:
+    """As in a film that the fuzzing found: H.262, 6.2.2.4, colours 251, 126 and 64."""
+    path = encode(tmp_path / "a.m2v", face, "mpeg2video", tick=Fraction(1, FPS))
+    display = b"\x00\x00\x01\xb5" + bytes([0x2B, 251, 126, 64, 0x0A, 0x02, 0x07, 0x80])
+    extension = re.compile(rb"\x00\x00\x01\xb5\x14.{5}", re.DOTALL)
+    data, count = extension.subn(lambda found: found.group() + display, path.read_bytes())
+    assert count > 0
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        assert next(container.decode(video=0)).colorspace == 64
+    assert right(measured(path))
+
+
 def test_two_people_are_not_one_clip(tmp_path: Path, measured: Any) -> None:
     images = draw(84, seed=11) + draw(62, seed=12, seconds=14)
     result = measured(encode(tmp_path / "two.mp4", images))

@@ -12,6 +12,7 @@ from hrd.capture.address import printable
 from hrd.capture.source import SourceError
 
 _HEAD_BYTES = 64 * 1024
+_WITHOUT_HEADER = (".yuv", ".rgb", ".raw", ".nv12", ".i420")
 
 
 def check_file(path: str) -> None:
@@ -153,8 +154,20 @@ def why_unreadable(path: str, error: Exception) -> str:
         return f"{name} is not a video that can be read: it holds no frames; record it again."
     if isinstance(error, av.error.InvalidDataError):
         return f"{name} is not a video that can be read: give an mp4, mov, mkv, avi or webm file."
+    if isinstance(error, av.error.ArgumentError) and path.lower().endswith(_WITHOUT_HEADER):
+        return (
+            f"{name} is raw video without a header, so the size of its pictures is not known: put "
+            "it into a file that says it (y4m, mkv)."
+        )
     why = getattr(error, "strerror", None) or error
     return f"{name} cannot be opened ({printable(str(why))}): check the file and its permissions."
+
+
+def is_animated_webp(path: str) -> bool:
+    """Pictures that move, of which FFmpeg reads none (RFC 9649, section 2.7.1)."""
+    with open(path, "rb") as file:
+        head = file.read(21)
+    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
 
 
 def lacks_moov(path: str) -> bool:

@@ -99,8 +99,8 @@ class PictureFolderSource(FrameSource):
         except NoTimes:
             if fps is None:
                 raise SourceError(
-                    f"{self._name} holds pictures whose names are no times, so the rate is not "
-                    "known: give the rate that they were taken at, such as --fps 30."
+                    f"{self._name} holds pictures whose names are no times (in s, ms, us or ns), "
+                    "so the rate is not known: give the one they were taken at, such as --fps 30."
                 ) from None
             steady = SteadyTimes(fps)
             return [one for _ in self._pictures for one in steady.push(None, None)]

@@ -12,11 +12,13 @@ from hrd.capture.files import (
     Holes,
     check_file,
     holds_one_picture,
+    is_animated_webp,
     is_pipe,
     open_container,
     promised_s,
     why_unreadable,
 )
+from hrd.capture.jpeg import DamagedPicture
 from hrd.capture.source import FrameSource, SourceError, SourceInfo
 from hrd.capture.stamps import FileTimes, NoTimes, Placed, SteadyTimes
 from hrd.capture.tracks import (
@@ -187,6 +189,8 @@ class VideoFileSource(FrameSource):
         return FileTimes(self._name, scale), claimed_fps
 
     def _one_picture(self) -> str:
+        if not self._pipe and is_animated_webp(self._path):
+            return f"{self._name} is an animated WebP, which cannot be read: give a video file."
         return (
             f"{self._name} is a single picture, a photograph: a pulse shows in a film only; give "
             "a video file."
@@ -245,8 +249,13 @@ class VideoFileSource(FrameSource):
                     self._cut_left_out = True
                 if placed.time_s is None:
                     continue
+                try:
+                    image = self._to_rgb(picture)
+                except DamagedPicture:
+                    self._bad_packets += 1
+                    continue
                 cut, self._cut_left_out = self._cut_left_out, False
-                frame = Frame(self._to_rgb(picture), placed.time_s, self._index, cut=cut)
+                frame = Frame(image, placed.time_s, self._index, cut=cut)
                 self._index += 1
                 return frame
             if self._ended:
