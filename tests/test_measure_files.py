@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -228,12 +229,12 @@ def test_lengths_are_known_before_anything_is_read(folder: Path) -> None:
     assert length_s(str(folder / "notes.txt")) is None
 
 
-def test_progress_tells_total_and_time_left(folder: Path) -> None:
-    """On a terminal."""
+def on_a_terminal(*argv: str) -> bytes:
+    """What ``hrd measure`` writes to a terminal of 120 columns beside its results."""
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
     done = subprocess.Popen(
-        [sys.executable, "-m", "hrd", "measure", *FAST, str(folder)],
+        [sys.executable, "-m", "hrd", "measure", *FAST, *argv],
         stdout=subprocess.DEVNULL,
         stderr=child,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -249,6 +250,31 @@ def test_progress_tells_total_and_time_left(folder: Path) -> None:
     except OSError:  # how a terminal ends
         pass
     assert done.wait() == 0
+    return said
+
+
+def test_progress_tells_total_and_time_left(folder: Path) -> None:
+    said = on_a_terminal(str(folder))
     assert b"1 of 3: " in said
     assert b"% of 6 s |" in said
     assert b" left" in said
+
+
+def test_a_warning_does_not_run_into_the_progress(folder: Path, tmp_path: Path) -> None:
+    cut_off = tmp_path / "cut.mkv"
+    whole = (folder / "clip2.mkv").read_bytes()
+    cut_off.write_bytes(whole[: len(whole) * 2 // 3])
+    said = on_a_terminal(str(cut_off)).decode()
+    (line,) = [line for line in re.split(r"[\r\n]", said) if "cut off" in line]
+    assert line.startswith("WARNING hrd.capture.video: ")
+
+
+def test_standard_input_is_named_as_such() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hrd", "measure", "-"],
+        input=b"no video\n" * 100,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"hrd: standard input is not a video that can be read: ")

@@ -15,9 +15,14 @@ _HEAD_BYTES = 64 * 1024
 _WITHOUT_HEADER = (".yuv", ".rgb", ".raw", ".nv12", ".i420")
 
 
+def shown_file(path: str) -> str:
+    """A path as sentences name it."""
+    return "standard input" if path == "/dev/stdin" else printable(path)
+
+
 def check_file(path: str) -> None:
     """Raise ``SourceError`` where the name alone tells that there is nothing to read."""
-    name = printable(path)
+    name = shown_file(path)
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -60,7 +65,7 @@ def open_container(path: str) -> Any:
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
-        return av.open(_Reader(open(path, "rb"), printable(path)))
+        return av.open(_Reader(open(path, "rb"), shown_file(path)))
     return av.open(f"file:{path}")
 
 
@@ -107,7 +112,7 @@ def _open_pipe(path: str) -> Any:
             head += piece
             if not piece or (len(head) >= 12 and head[4:8] != b"ftyp"):
                 break
-        pipe = _PipeReader(fd, head, printable(path))
+        pipe = _PipeReader(fd, head, shown_file(path))
         kinds = _boxes_of(head)
         if kinds[:1] != [b"ftyp"] or b"moov" in kinds:
             return pipe
@@ -119,7 +124,7 @@ def _open_pipe(path: str) -> Any:
             spool.write(piece)
         pipe.close()
         spool.seek(0)
-        return _Reader(spool, printable(path))
+        return _Reader(spool, shown_file(path))
     except BaseException:
         os.close(fd)
         raise
@@ -142,7 +147,7 @@ def _boxes_of(head: bytes) -> List[bytes]:
 
 def why_unreadable(path: str, error: Exception) -> str:
     """One sentence on why ``av.open`` failed."""
-    name = printable(path)
+    name = shown_file(path)
     if lacks_moov(path):
         return (
             f"{name} was cut off before its index (moov) was written, so no player can read it: "

@@ -16,6 +16,7 @@ from hrd.capture.files import (
     is_pipe,
     open_container,
     promised_s,
+    shown_file,
     why_unreadable,
 )
 from hrd.capture.jpeg import DamagedPicture
@@ -60,7 +61,7 @@ class VideoFileSource(FrameSource):
         stream: Optional[int] = None,
     ) -> None:
         self._path = path
-        self._name = printable(path)
+        self._name = shown_file(path)
         self._fps = fps
         self._stream = stream
         self._container: Optional[Any] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
@@ -207,6 +208,8 @@ class _Progress:
             ),
         )
         self._begin_s = self._now_s = 0.0
+        for handler in logging.getLogger().handlers:  # a log line does not run into the bar
+            handler.addFilter(self._make_room)
 
     def begin(self, number: int) -> None:
         """The next film."""
@@ -228,4 +231,10 @@ class _Progress:
 
     def close(self) -> None:
         """All films have been read."""
+        for handler in logging.getLogger().handlers:
+            handler.removeFilter(self._make_room)
         self._bar.close()
+
+    def _make_room(self, record: logging.LogRecord) -> bool:
+        self._bar.clear()
+        return True

@@ -86,7 +86,8 @@ class Table(Output):
         if self._files:
             said = f"{self._files} files, {len(self._bpm)} with a bpm"
             if self._bpm:
-                said += f": from {min(self._bpm):.1f} to {max(self._bpm):.1f}"
+                low, high = f"{min(self._bpm):.1f}", f"{max(self._bpm):.1f}"
+                said += f": {low}" if low == high else f": from {low} to {high}"
             print(f"{said}, {self._refused} not measured" if self._refused else said)
 
     def _row(self, name: str, rest: str) -> None:

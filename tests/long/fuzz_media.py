@@ -173,7 +173,7 @@ class Worker:
         self.first: Optional[Dict[str, Any]] = None
         self.count = 0
 
-    def measure(self, path: Path) -> Dict[str, Any]:
+    def measure(self, path: Path, patience_s: float = PATIENCE_S) -> Dict[str, Any]:
         """The worker's answer, or how it failed."""
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None
@@ -183,8 +183,8 @@ class Worker:
             stdin.flush()
         except OSError:
             return {"crashed": self.process.wait(5)}
-        if not select.select([stdout], [], [], PATIENCE_S)[0]:
-            return {"hung": PATIENCE_S}
+        if not select.select([stdout], [], [], patience_s)[0]:
+            return {"hung": patience_s}
         line = stdout.readline()
         if not line:
             return {"crashed": self.process.wait(5)}
@@ -245,6 +245,10 @@ def fuzz_films(count: int, seed: int, folder: Path, say: Callable[[str], object]
         path = folder / f"{number}-{name}"
         path.write_bytes(damaged(rng, films[name]))
         answer = worker.measure(path)
+        if "hung" in answer:  # or the machine is busy with other things
+            worker.close()
+            worker = Worker()
+            answer = worker.measure(path, 10.0 * PATIENCE_S)
         what, fault = verdict(answer)
         outcome[what] += 1
         lost = worker.lost(answer) if "fds" in answer and number % BATCH == BATCH - 1 else None
