@@ -232,6 +232,22 @@ def test_the_overlay(site: Site, browser: Any) -> None:
     page.context.close()
 
 
+def test_a_page_that_nobody_sees_gives_its_connection_back(site: Site, browser: Any) -> None:
+    page = Page(browser, site, "desktop")
+    page.shows("#state", "tracking:")
+    look = """(state) => {
+        Object.defineProperty(document, "visibilityState", {value: state, configurable: true});
+        document.dispatchEvent(new Event("visibilitychange")); }"""
+    page.page.evaluate(look, "hidden")
+    page.shows("#why", "asleep while nobody looks")
+    assert page.text("#bpm") == "--"
+    page.page.evaluate(look, "visible")
+    page.shows("#state", "tracking:")
+    assert page.text("#bpm").isdigit()
+    assert page.errors == []
+    page.context.close()
+
+
 def test_a_restart_of_the_daemon(site: Site, browser: Any) -> None:
     page = Page(browser, site, "phone")
     page.shows("#state", "tracking:")

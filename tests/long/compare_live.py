@@ -41,6 +41,7 @@ BLEAK = """
 import asyncio, json, os, time
 import numpy as np
 from hrd.capture.simulated import SimulatedSource
+from hrd.evaluation.beats import beat_times
 from tests.device_help import measurement
 
 GIVEN = json.loads(os.environ["EMULATED"])
@@ -80,9 +81,8 @@ class BleakClient:
             now_s = time.time()
             from_s, to_s = (at - GIVEN["lag_s"] - GIVEN["zero_s"] for at in (told_s, now_s))
             told_s = now_s
-            fine_s = np.arange(from_s - 6.0, to_s, 0.002)
-            phase = HEART.phase(fine_s)
-            beats = np.interp(np.arange(np.ceil(phase[0]), phase[-1]), phase, fine_s)
+            fine_s = np.arange(from_s - 6.0, to_s + 1.0, 1.0 / 120.0)
+            beats = beat_times(HEART.bvp(fine_s), 120.0, fine_s[0])  # the tops of its wave
             new = [k for k in range(1, len(beats)) if from_s < beats[k] <= to_s]
             bpm = 60.0 / np.diff(beats)[-4:].mean()
             intervals = [GIVEN["clock"] * (beats[k] - beats[k - 1]) for k in new]

@@ -1,7 +1,7 @@
 // The daemon's lines, and its waveform as an even flow: chunks come once a second and are played
 // at the speed of time, a little late (as hrd/watch/playout.py does).
 
-const MARGIN_S = 0.15, JUMP_S = 3, MEMORY_S = 40, SILENT_S = 3.5;
+const MARGIN_S = 0.15, JUMP_S = 3, MEMORY_S = 40, SILENT_S = 3.5, HIDDEN_MS = 20000;
 
 export class Flow {
   constructor() { this.clear(); }
@@ -50,13 +50,31 @@ export class Flow {
 export class Daemon {
   constructor(on) {
     this.on = on; this.flow = new Flow(); this.reading = null; this.came = 0; this.why = "connecting";
-    this.source = new EventSource("/events");
-    this.source.onmessage = (event) => this.take(JSON.parse(event.data));
-    this.source.onerror = () => {
-      this.lose("no connection to hrd web; trying again");
-      if (this.source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
-    };
+    this.source = null; this.hidden = null;
+    this.open();
     setInterval(() => this.watch(), 500);
+    document.addEventListener("visibilitychange", () => this.look());
+    this.look();
+  }
+
+  open() {
+    const source = this.source = new EventSource("/events");
+    source.onmessage = (event) => this.take(JSON.parse(event.data));
+    source.onerror = () => {
+      this.lose("no connection to hrd web; trying again");
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+    };
+  }
+
+  // A browser has six connections for all its pages: one that nobody sees gives its own back.
+  look() {
+    clearTimeout(this.hidden);
+    if (document.visibilityState === "hidden") {
+      this.hidden = setTimeout(() => {
+        this.source?.close(); this.source = null;
+        this.lose("asleep while nobody looks");
+      }, HIDDEN_MS);
+    } else if (!this.source) { this.why = "connecting"; this.open(); }
   }
 
   take(message) {
