@@ -207,6 +207,7 @@ def test_the_command(tmp_path: Path, capsys: Any) -> None:
     argv = ["compare", "--hrd", f"{anna}/hrd.jsonl", "--reference", f"{anna}/reference.csv"]
     assert main([*argv, "--out", str(one), "--lag", "2"]) == 0
     assert "+2.00" in capsys.readouterr().out
+    assert "the lag was given" in one.read_text()
     for name in ("rates", "bland-altman", "calibration"):
         assert f"one-{name}.png" in one.read_text()
         assert (tmp_path / f"one-{name}.png").stat().st_size > 5000

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 from hrd.compare import pictures
+from hrd.compare.align import GIVEN
 from hrd.compare.figures import Comparison
 from hrd.errors import HrdError, UsageError
 
@@ -98,7 +99,10 @@ def write_page(path: Path, report: Dict[str, Any], comparisons: List[Comparison]
 def _notes(report: Dict[str, Any]) -> List[str]:
     found = [NOTE]
     for one in report["comparisons"]:
-        told = f"{one['name']}: clocks aligned by {one['lag']['by']}"
+        given = one["lag"]["by"] == GIVEN
+        told = f"{one['name']}: " + (
+            "the lag was given" if given else f"clocks aligned by {one['lag']['by']}"
+        )
         if "r" in one["lag"]:
             told += f" (r {one['lag']['r']:.2f})"
         found.append(told + (f"; {one['note']}" if "note" in one else "") + ".")
