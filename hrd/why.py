@@ -60,7 +60,7 @@ TOPICS = (
         ),
     ),
     Topic(
-        "readings before",
+        "earlier readings agree",
         ("log_unsteady", "agreeing"),
         lambda of: (
             f"{_percent(of['agreeing'])} of 15 agree;"
@@ -69,24 +69,24 @@ TOPICS = (
     ),
     Topic("length of signal", ("log_window",), lambda of: f"{math.exp(of['log_window']):.0f} s"),
     Topic(
-        "other methods",
+        "other methods agree",
         ("pos_coherence", "pos_agrees", "green_coherence", "green_agrees"),
         lambda of: (
             f"POS {_percent(of['pos_coherence'])}, green {_percent(of['green_coherence'])} in step"
         ),
     ),
     Topic(
-        "colours of the change",
+        "colours like blood's",
         ("red_ratio", "blue_ratio", "opposition"),
         lambda of: f"red {of['red_ratio']:.1f}, blue {of['blue_ratio']:.1f} of green (lamp: 1, 1)",
     ),
     Topic(
-        "light around the face",
+        "steady light",
         ("lit_beside", "lit_hair"),
         lambda of: f"{max(of['lit_beside'], of['lit_hair']):.1f} of the face's at most (lamp: 1)",
     ),
     Topic(
-        "movement of the head",
+        "stillness of the head",
         ("moves_along", "log_motion"),
         lambda of: (
             f"{_above(of['log_motion'], 0.003):.2f} px a frame;"

@@ -63,7 +63,7 @@ def test_what_was_measured_is_said_in_its_own_unit() -> None:
     assert said["evenness of the beats"] == (
         f"{math.degrees(0.1):.0f} degrees of jitter; counted 0.2 bpm off"
     )
-    assert said["readings before"] == "100 % of 15 agree; last five 0.1 bpm off"
+    assert said["earlier readings agree"] == "100 % of 15 agree; last five 0.1 bpm off"
     assert said["length of signal"] == "12 s"
 
 

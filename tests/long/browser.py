@@ -294,7 +294,9 @@ def patient_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A browser that takes only the processor time that nobody else wants: fifty pages draw more
     than two cores can, and it is the daemon and ``hrd web`` that are looked at."""
     program = tmp_path_factory.mktemp("bin") / "chromium"
-    program.write_text(f'#!/bin/sh\nexec nice -n 19 {chromium()} "$@"\n')
+    # without the right to it, for as root Chromium gives itself a nice value of -8
+    humble = "setpriv --bounding-set=-sys_nice --inh-caps=-sys_nice nice -n 15"
+    program.write_text(f'#!/bin/sh\nexec {humble} {chromium()} "$@"\n')
     program.chmod(0o755)
     with sync_api.sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
@@ -313,7 +315,7 @@ def test_fifty_pages_of_a_real_browser(site: Site, patient_browser: Any) -> None
             opened.callback(page.context.close)
             pages.append(page)
         for page in pages:
-            page.shows("#state", "tracking:", 300.0)
+            page.shows("#state", "tracking:", 600.0)
         cpu_before_s = cpu_s(site.web.pid), site.daemon.cpu_s()
         began_s = time.monotonic()
         most_mb = before_mb

@@ -3,6 +3,9 @@
 
 const MARGIN_S = 0.15, JUMP_S = 3, MEMORY_S = 40, SILENT_S = 3.5, HIDDEN_MS = 20000;
 
+// From one picture of the wave to the next, at least: 30 a second, as the samples are.
+export const FRAME_MS = 30;
+
 export class Flow {
   constructor() { this.clear(); }
 

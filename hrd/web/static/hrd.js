@@ -1,4 +1,4 @@
-import { Daemon, drawWave } from "/flow.js";
+import { Daemon, FRAME_MS, drawWave } from "/flow.js";
 
 const by = (id) => document.getElementById(id);
 const put = (id, text) => { const node = by(id); if (node.textContent !== text) node.textContent = text; };
@@ -120,15 +120,15 @@ function status(message) {
 const scale = {};
 let last = performance.now();
 function frame(now) {
-  const passed = Math.min(1, (now - last) / 1000);
+  requestAnimationFrame(frame);
+  if (now - last < FRAME_MS) return;
+  daemon.flow.advance(Math.min(1, (now - last) / 1000));
   last = now;
-  daemon.flow.advance(passed);
   if (!paused && !by("pulse").hidden) {
     const seconds = by("wave").clientWidth < 600 ? 6 : 10;
     put("wave-span", `, ${seconds} s`);
     drawWave(by("wave"), daemon.flow, seconds, { color: colour("--wave"), width: 2.5 }, scale);
   }
-  requestAnimationFrame(frame);
 }
 requestAnimationFrame(frame);
 

@@ -1,4 +1,4 @@
-import { Daemon, drawWave } from "/flow.js";
+import { Daemon, FRAME_MS, drawWave } from "/flow.js";
 
 const by = (id) => document.getElementById(id);
 let words = { reasons: {} };
@@ -14,9 +14,10 @@ const daemon = new Daemon(() => {
 const scale = {};
 let last = performance.now();
 function frame(now) {
+  requestAnimationFrame(frame);
+  if (now - last < FRAME_MS) return;
   daemon.flow.advance(Math.min(1, (now - last) / 1000));
   last = now;
   drawWave(by("wave"), daemon.flow, 6, { color: "#ffffff", width: 3 }, scale);
-  requestAnimationFrame(frame);
 }
 requestAnimationFrame(frame);
