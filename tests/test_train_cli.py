@@ -111,13 +111,13 @@ def test_training_that_is_stopped_saves_and_says_how_to_go_on(tmp_path):
         assert process.returncode == 130, said
         assert "Traceback" not in said
         found = re.fullmatch(
-            r"hrd: stopped at step (\d+) of 100000, saved in runs/student/last\.pt; the same "
-            r"command with --resume goes on from there",
+            r"hrd: stopped at step (\d+), \d\.\d of 3 minutes, saved in runs/student/last\.pt; the "
+            r"same command with --resume goes on from there",
             said.strip().splitlines()[-1],
         )
         assert found, said
         if more:
-            assert f"going on from step {reached} of 100000" in said
+            assert re.search(rf"going on from step {reached}, \d\.\d of 3 minutes", said)
         assert int(found.group(1)) >= reached + 50
         reached = int(found.group(1))
         assert load_checkpoint(tmp_path / "runs/student/last.pt")["step"] == reached

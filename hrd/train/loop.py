@@ -224,8 +224,8 @@ class _Keeper:
             self.save(unsaved)
         where = ", ".join(str(run.path) for run in runs)
         return (
-            f"stopped at step {step} of {runs[0].config.steps}, saved in {where}; the same command "
-            "with --resume goes on from there"
+            f"stopped at {runs[0].how_far(step)}, saved in {where}; the same command with --resume "
+            "goes on from there"
         )
 
 

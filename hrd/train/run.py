@@ -175,13 +175,13 @@ class Run:
         if content["scores"] is not None:
             self.scores = Scores(**content["scores"])
         if self.rank.first:
-            logger.info(
-                "going on from step %d of %d (%.1f minutes) of %s",
-                self.step,
-                self.config.steps,
-                self.spent_s / 60.0,
-                self.path,
-            )
+            logger.info("going on from %s of %s", self.how_far(self.step), self.path)
+
+    def how_far(self, step: int) -> str:
+        """``step``, or it and the time in training, beside what ends the run."""
+        if self.config.minutes > 0:
+            return f"step {step}, {self.spent_s / 60.0:.1f} of {self.config.minutes:g} minutes"
+        return f"step {step} of {self.config.steps}"
 
     def knowledge(self, signal: Tensor, taps: List[Tensor]) -> Optional[Knowledge]:
         """What the teacher's output and tapped features have to say to this run."""
