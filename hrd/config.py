@@ -173,7 +173,11 @@ def read_table(path: Path) -> Dict[str, Any]:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"the config {path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # bad TOML and bad UTF-8 are ValueErrors
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path} is not written in UTF-8 (byte {error.start + 1}): save it as UTF-8"
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 

@@ -114,3 +114,15 @@ def test_what_is_explained_reads_back_the_same(tmp_path: Path) -> None:
 def test_readings_per_second_become_a_hop() -> None:
     assert Config().pipeline().hop_frames == 30
     assert from_table({"reading": {"updates_hz": 2}}).pipeline().hop_frames == 15
+
+
+@pytest.mark.parametrize(
+    "text", ['[log]\nlevel = "info" # caf\xe9\n'.encode("latin-1"), b"\xff\xfe[\0"]
+)
+def test_a_file_in_another_encoding_is_told_to_be_saved_anew(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "hrd.toml"
+    path.write_bytes(text)
+    with pytest.raises(
+        UsageError, match=r"is not written in UTF-8 \(byte \d+\): save it as UTF-8$"
+    ):
+        load_config(path)

@@ -183,7 +183,8 @@ class Daemon:
             self._reload_pipeline(old, config)
         except Exception as error:  # whatever it is, the old ones work
             logger.debug("reload", exc_info=True)
-            logger.error("reload: %s Engine and face detector stay as they were.", error)
+            why = str(error).rstrip(".")
+            logger.error("reload: %s. Engine and face detector stay as they were.", why)
         if config.source != old.source:
             self._close_camera()
             self._camera = self._open_camera(config.source, self._stop, True, not self._persist)
