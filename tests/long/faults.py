@@ -163,7 +163,7 @@ def test_camera_whose_clock_runs_wrong() -> None:
         for _, recorder in start(config(server.url)):
             doubt = recorder.wait(in_doubt, 0.0, "doubt about the clock")
             bpm = recorder.wait_for_bpm(doubt.at_s)
-            how = "24 pictures a second with the stamps of 30"
+            how = "30 pictures a second, then 24 with the stamps of 30"
             note("camera whose clock runs wrong", how, recorder, changed_s[0], bpm.at_s)
             doubted = [h.at_s for h in recorder.since(doubt.at_s) if in_doubt(h.message)]
             assert len(doubted) <= 2 + doubted[-1] - doubted[0], "once a second, as always"
