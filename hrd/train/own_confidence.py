@@ -4,7 +4,7 @@ A few people tell how sure hrd may be of itself in front of this camera, not wha
 right: so two numbers are fitted and no more (Platt 1999), drawn towards leaving things as they are.
 Nobody records a photograph or a lamp, which must not be taken for a heart either: drawn clips
 without a pulse are weighed in, and what would say more of these than hrd's own confidence does is
-moved back until it does not.
+not considered.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
 
 from hrd.compare.figures import Comparison
 from hrd.errors import HrdError
@@ -30,8 +30,8 @@ OVERLAP = 8.0
 SPREAD_OFFSET, SPREAD_SLOPE = 1.0, 0.35
 """How far offset and slope are expected to be from 0 and 1 (standard deviations)."""
 
+OFFSETS, SLOPES = (-4.0, 4.0), np.arange(0.3, 2.51, 0.1)
 _BACK = 0.05  # log odds; the step in which the offset is moved back
-_BOUNDS = ((-4.0, 4.0), (0.25, 3.0))
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def adjusted(calibration: Calibration, by: Adjustment) -> Calibration:
 def fit_adjustment(
     calibration: Calibration, people: Samples, free: Optional[Samples], min_confidence: float
 ) -> Adjustment:
-    """The likeliest adjustment, given that it is small; then moved back until no more of the
+    """The likeliest adjustment, given that it is small, of those by which no more of the
     pulse-free seconds are published than by ``calibration`` itself."""
     samples = people if free is None else join([people, free])
     weight = weights(replace(samples, person=np.full(len(samples.x), -1))) / OVERLAP
@@ -114,19 +114,25 @@ def fit_adjustment(
     rule = opposed_log_odds(samples.x[:, OPPOSITION])
     sign = np.where(samples.right, 1.0, -1.0)
 
-    def cost(at: np.ndarray) -> float:
-        offset, slope = at
+    def cost(offset: float, slope: float) -> float:
         margin = sign * (offset + slope * before - rule)
         loss = float((weight * np.logaddexp(0.0, -margin)).sum())
         return loss + 0.5 * ((offset / SPREAD_OFFSET) ** 2 + ((slope - 1) / SPREAD_SLOPE) ** 2)
 
-    found = minimize(cost, np.array([0.0, 1.0]), bounds=_BOUNDS, method="L-BFGS-B")
-    best = Adjustment(float(found.x[0]), float(found.x[1]))
-    if free is None:
-        return best
-    most = _said(calibration, free, min_confidence).sum()
-    while _said(adjusted(calibration, best), free, min_confidence).sum() > most:
-        best = replace(best, offset=best.offset - _BACK)
+    def said(by: Adjustment) -> int:
+        if free is None:
+            return 0
+        return int(_said(adjusted(calibration, by), free, min_confidence).sum())
+
+    most = said(Adjustment())
+    best, least = Adjustment(), cost(0.0, 1.0)
+    for slope in SLOPES:
+        found = minimize_scalar(cost, args=(slope,), bounds=OFFSETS, method="bounded")
+        by = Adjustment(float(found.x), float(slope))
+        while cost(by.offset, by.slope) < least and said(by) > most:
+            by = replace(by, offset=by.offset - _BACK)
+        if cost(by.offset, by.slope) < least:
+            best, least = by, cost(by.offset, by.slope)
     return best
 
 
