@@ -17,7 +17,8 @@ skip() { say "nothing was proved: $*"; exit 77; }
 # shellcheck source=scripts/debian.sh
 source scripts/debian.sh
 LIMIT_MB=900
-unset PYTHONPATH # what runs is what was installed
+# what runs is what was installed, and another make's settings (ARGS) are not for these
+unset PYTHONPATH MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL ARGS SOURCE COUNT
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/hrd-install-XXXXXX")
 trap 'rm -rf --one-file-system "$scratch"' EXIT

@@ -132,3 +132,20 @@ def test_a_bad_source_is_one_sentence_and_nothing_else(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("hrd: There is no file /no/such/film.mp4")
     assert done.stderr.count("\n") == 1
+
+
+def test_an_outer_makes_settings_are_not_for_the_inner_one(tmp_path: Path) -> None:
+    """``make test-install ARGS=3.9`` once gave 3.9 to ``hrd run`` as well."""
+    lines = (ROOT / "scripts" / "test-install.sh").read_text().splitlines()
+    (unset,) = [line for line in lines if line.startswith("unset ")]
+    (tmp_path / "inner.mk").write_text("show: ; @echo args=$(ARGS)\n")
+    inner = f"{unset}; make --no-print-directory -f {tmp_path}/inner.mk show"
+    (tmp_path / "outer.mk").write_text(f"show: ; @bash -c '{inner}'\n")
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    done = subprocess.run(
+        ["make", "-f", str(tmp_path / "outer.mk"), "show", "ARGS=3.9"],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "args=\n")
