@@ -12,7 +12,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev run test check lint format types quick clean check-tensorrt prove-tensorrt \
-	test-docs test-service test-faults test-browser test-compare steady fuzz fuzz-media soak \
+	test-docs test-service test-slow test-faults test-browser test-compare steady fuzz fuzz-media soak \
 	wheel test-wheel test-install install-jetson test-matrix test-aarch64 test-docker lint-docker lock check-lock
 
 help:  ## this list
@@ -86,6 +86,9 @@ test-docs: $(DEVELOPMENT)  ## every command in README and docs/ that runs withou
 
 test-service: $(DEVELOPMENT)  ## the services under a real systemd, in a container made for it (root, debootstrap)
 	$(BIN)/python -m pytest -q -rs tests/long/service.py tests/long/web_service.py $(ARGS)
+
+test-slow: $(DEVELOPMENT)  ## the daemon with 100 to 2 per cent of a core (root, control groups)
+	$(BIN)/python -m pytest -q -rs tests/long/slow.py $(ARGS)
 
 test-faults: $(DEVELOPMENT)  ## every fault of docs/faults.md's table, injected into a running daemon
 	$(BIN)/python -m pytest -q -rs tests/long/faults.py $(ARGS)

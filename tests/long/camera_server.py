@@ -102,6 +102,8 @@ class CameraServer:
         index = 0
         still = self._pictures[0]
         while not gone.wait(max(0.0, began_s + index / FPS - time.monotonic())):
+            # a camera whose reader is slow shows less, and not everything later
+            index = max(index, int((time.monotonic() - began_s) * FPS))
             mode, now = self.mode, index
             index += 1
             if mode == "silent" or (mode == "slow" and now % 6):
