@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from hrd.capture.files import check_file
 from hrd.capture.open import check_spec
 from hrd.capture.source import SourceError
+from hrd.cli.shown import without_secrets
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,3 +64,32 @@ def test_passwords_are_not_said() -> None:
     with pytest.raises(SourceError) as caught:
         check_spec("ada:secret@camera/stream")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "meant"),
+    [
+        ("0", "/dev/video0"),
+        ("video1", "/dev/video1"),
+        ("v4l2:2", "/dev/video2"),
+        ("csi:0", "csi://0"),
+        ("csi", "csi://0"),
+        ("CSI1", "csi://1"),
+        ("SIM:bpm=60", "sim:bpm=60"),
+        ("sim", "sim:bpm=72"),
+        ("webcam", "auto"),
+        ("film.mp4", ""),
+        ("2024", ""),
+    ],
+)
+def test_a_camera_as_other_programs_call_it(spec: str, meant: str) -> None:
+    hint = f" (did you mean {meant}?)" if meant else ""
+    with pytest.raises(SourceError) as caught:
+        check_file(spec)
+    assert str(caught.value) == f"There is no file {spec}{hint}: check the name."
+
+
+@pytest.mark.parametrize("url", ["https://", "rtsp://"])
+def test_an_address_without_a_host_is_shown_once(url: str) -> None:
+    said = f"{url}*** is no address of a camera."
+    assert without_secrets(said, ["run", "--source", url]) == said

@@ -26,8 +26,8 @@ def check_file(path: str) -> None:
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        meant = re.match(r"[a-z]{2,5}:(\w+=.*)", name)
-        hint = f" (did you mean sim:{meant[1]}?)" if meant else ""
+        meant = _source_meant(name)
+        hint = f" (did you mean {meant}?)" if meant else ""
         raise SourceError(f"There is no file {name}{hint}: check the name.") from None
     except PermissionError:
         raise SourceError(f"{name} may not be read: check its permissions.") from None
@@ -45,6 +45,18 @@ def check_file(path: str) -> None:
             raise SourceError(f"{name} is empty: record it or copy it again.")
         if not os.access(path, os.R_OK):
             raise SourceError(f"{name} may not be read: check its permissions.")
+
+
+def _source_meant(name: str) -> str:
+    """The camera that a name which is no file stands for, as other programs call it."""
+    simulated = re.fullmatch(r"[A-Za-z]{2,5}:(\w+=.*)", name)
+    if simulated:
+        return f"sim:{simulated[1]}"
+    camera = re.fullmatch(r"(csi:?|(?:/dev/|v4l2?:)?(?:video)?)/*(\d{0,2})", name, re.IGNORECASE)
+    if camera and (camera[1] or camera[2]):
+        number = camera[2] or "0"
+        return f"csi://{number}" if camera[1].lower().startswith("csi") else f"/dev/video{number}"
+    return {"sim": "sim:bpm=72", "camera": "auto", "webcam": "auto"}.get(name.lower(), "")
 
 
 def is_pipe(path: str) -> bool:

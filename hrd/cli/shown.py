@@ -13,7 +13,7 @@ def without_secrets(text: str, argv: Sequence[str]) -> str:
     for word in argv:
         value = word.partition("=")[2] if word.startswith("-") else word
         shown = shown_address(value)
-        if value and shown != printable(value):
+        if value and printable(value) not in shown:  # else there is nothing secret in it
             for form in (value, repr(value)[1:-1], os.path.normpath(value)):
                 text = text.replace(form, shown)
     return text
