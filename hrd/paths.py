@@ -14,7 +14,7 @@ def expand(path: str) -> Path:
     """A path with ``~`` for the home directory. Raises ``UsageError`` where there is no home."""
     try:
         return Path(path).expanduser()
-    except RuntimeError:
+    except (RuntimeError, KeyError):  # Python 3.8 and 3.9 have let KeyError through
         raise UsageError(
             f"{path} begins with a home directory that is not known here: set HOME, or write the "
             "path out"

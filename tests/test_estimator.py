@@ -437,8 +437,8 @@ def test_parts_that_do_not_fit_together_are_refused(change) -> None:
 
 def test_broken_calibration_is_one_sentence(tmp_path) -> None:
     path = tmp_path / "confidence.json"
-    path.write_text('{"fits": {}}')
-    with pytest.raises(HrdError, match="reinstall hrd"):
+    path.write_text('{"fits": {"network": {}}}')
+    with pytest.raises(HrdError, match="make it anew with hrd calibrate"):
         load_calibration("onnx", path)
 
 

@@ -8,6 +8,7 @@ import sys
 from typing import Optional
 
 from hrd.cli.common import add_config_options, effective_config, set_up_logging
+from hrd.paths import expand
 
 _LAYOUTS = (
     "ubfc-rppg",
@@ -126,7 +127,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print, and write if asked to."""
-    from pathlib import Path
 
     from hrd.errors import HrdError, UsageError
 
@@ -191,6 +191,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(markdown(report), end="", flush=True)
     if args.out is not None:
-        for path in write(Path(args.out).expanduser(), report, results):
+        for path in write(expand(args.out), report, results):
             print(f"wrote {path}", file=sys.stderr)
     return 0

@@ -6,7 +6,8 @@ import argparse
 import re
 import sys
 import threading
-from pathlib import Path
+
+from hrd.paths import expand
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     spec = args.source if args.source != "auto" else first_camera()
     if spec is None:
         raise HrdError("there is no camera: plug one in, or name it with --source")
-    into = Path(args.into).expanduser()
+    into = expand(args.into)
     print(
         f"This keeps VIDEO of the person's face, and their pulse, in {into}. Nothing is kept "
         f"elsewhere or sent. To remove it: rm -r {into}/*/{args.name}"

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Sequence, Tuple
 
+from hrd.paths import expand
+
 if TYPE_CHECKING:
     from hrd.train.crops import Crops
     from hrd.train.data import ClipStore
@@ -110,7 +112,7 @@ def open_recordings(
     wanted: List[crops.Source] = []
     for layout, folders in sets:
         for folder in folders:
-            root = Path(folder).expanduser()
+            root = expand(folder)
             entries = find_recordings(LAYOUTS[layout], root)
             wanted += crops.sources(layout, root, entries, copies)
     if first:

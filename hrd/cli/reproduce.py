@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from hrd.cli.recordings import CACHE
+from hrd.paths import expand
 
 if TYPE_CHECKING:
     from hrd.train.reproduce import Machine, Settings
@@ -168,7 +169,7 @@ def _report(  # type: ignore[no-untyped-def]
 
     out, specs = Path(args.out), methods(trained)
     layout = LAYOUTS[args.layout]
-    entries = find_recordings(layout, Path(args.dir).expanduser())
+    entries = find_recordings(layout, expand(args.dir))
     chosen = [entry for entry in entries if entry.name in tested]
     if not chosen:
         raise HrdError("there is no recording of the people who are to be tested on")
@@ -178,7 +179,7 @@ def _report(  # type: ignore[no-untyped-def]
     own: Optional[Dict[str, Any]] = None
     if args.own:
         ubfc = LAYOUTS["ubfc-rppg"]
-        recorded = find_recordings(ubfc, Path(args.own).expanduser())
+        recorded = find_recordings(ubfc, expand(args.own))
         plan = Plan(ubfc.name, "own recordings", recorded)
         own = evaluate_on(plan, specs, out / "own", args.workers)
     runs = [one.checkpoint.parent.name for one in trained]

@@ -7,6 +7,7 @@ from typing import Union
 
 from hrd.devices.sample import Device
 from hrd.errors import UsageError
+from hrd.paths import expand
 
 FORMS = (
     ("ble", "the Bluetooth heart-rate strap that is found first (needs the extra hrd[devices])"),
@@ -31,7 +32,7 @@ def open_reference(text: str) -> Union[Device, Path]:
         if not rest:
             raise UsageError("cms50 needs the oximeter's serial port: cms50:/dev/ttyUSB0")
         return Oximeter(rest)
-    path = Path(text).expanduser()
+    path = expand(text)
     if not path.is_file():
         forms = ", ".join(form for form, _ in FORMS)
         raise UsageError(f"there is no reference {text}; give one of {forms}")

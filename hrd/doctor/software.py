@@ -35,7 +35,7 @@ def packages(config: Config) -> List[Finding]:
         complaints.append(
             (
                 f"the code is hrd {__version__}, but pip knows it as {installed}",
-                "install hrd anew from the folder or wheel that it came from",
+                "pip install --force-reinstall --no-deps FOLDER-OR-WHEEL, where it came from",
             )
         )
     numpy = version("numpy") or "0"

@@ -20,6 +20,7 @@ from hrd.evaluation.recording import DataError, Recording, Reference
 from hrd.face.detect import FaceDetector
 from hrd.face.track import FaceTracker
 from hrd.files import written_whole
+from hrd.paths import expand
 from hrd.sim.lens import CodecConfig, encode
 from hrd.types import FaceBox, FaceView, Frame, NoFace, RoiFrame
 
@@ -189,7 +190,7 @@ def clip_sha256(clip: DrawnClip) -> str:
 def cache_folder(given: Optional[str]) -> Path:
     """``given``, or the user's cache (XDG Base Directory Specification)."""
     if given:
-        return Path(given).expanduser()
+        return expand(given)
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(base) / "hrd" / "eval"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import hrd
@@ -17,6 +16,7 @@ from hrd.evaluation.recording import BVP, RATE, DataError, Entry
 from hrd.evaluation.report import FORMAT, clean
 from hrd.evaluation.runner import Job, RecordingResult, run_all
 from hrd.evaluation.summary import summarise
+from hrd.paths import expand
 from hrd.pipeline import PipelineConfig
 from hrd.types import TRUTH_S
 
@@ -63,7 +63,7 @@ def make_plan(choice: Choice) -> Plan:
         if choice.where is None:
             raise UsageError(f"{choice.layout} needs the directory that the data set is in")
         layout = LAYOUTS[choice.layout]
-        entries = find_recordings(layout, Path(choice.where).expanduser())
+        entries = find_recordings(layout, expand(choice.where))
         plan = Plan(layout.name, layout.title, entries, simulated=layout.name == SIMULATED)
     if choice.limit is None:
         return plan
@@ -108,7 +108,7 @@ def _painted(choice: Choice) -> Plan:
         raise UsageError("painted needs the .npz of a colour trace (rgb, t, bvp, bvp_t)")
     if choice.difficulties is not None:
         raise UsageError("--difficulty is for the layout testset only")
-    path = Path(choice.where).expanduser()
+    path = expand(choice.where)
     clips = choice.clips if choice.clips is not None else 2
     if clips < 1 or clips > 100:
         raise UsageError(f"--clips {clips}: from 1 to 100 faces of each kind can be had")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from itertools import zip_longest
-from pathlib import Path
 from typing import IO, Any, Dict, List, Optional, Sequence
 
 from hrd.capture.address import printable
 from hrd.errors import HrdError, UsageError
 from hrd.measure.clip import Measurement
 from hrd.measure.explained import LEGEND, text_of
+from hrd.paths import expand
 from hrd.words import REASONS
 
 READING_COLUMNS = ("file", "t_s", "state", "bpm", "confidence", "reason")
@@ -122,7 +122,7 @@ class _CsvFile(Output):
         if not path.lower().endswith(".csv"):
             raise UsageError(f"{option} {printable(path)}: give a name that ends in .csv")
         try:
-            self._file: IO[str] = Path(path).expanduser().open("w", newline="", encoding="utf-8")
+            self._file: IO[str] = expand(path).open("w", newline="", encoding="utf-8")
         except OSError as error:
             raise HrdError(
                 f"{printable(path)} cannot be written ({error.strerror}): "

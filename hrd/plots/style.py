@@ -10,6 +10,7 @@ from hrd.errors import HrdError
 from hrd.evaluation import figure as report
 from hrd.evaluation.figure import ACCENT, INK, LINES, MUTED
 from hrd.missing import pip_install
+from hrd.paths import expand
 
 __all__ = ["ACCENT", "INK", "LINES", "MUTED", "figure", "folder_of", "need_matplotlib"]
 
@@ -60,7 +61,7 @@ def figure(path: Path, *args: Any, **kwargs: Any) -> Iterator[Any]:
 def folder_of(path: str, option: str) -> Path:
     """The folder, made if it is not there. Raises ``HrdError``."""
     need_matplotlib()
-    folder = Path(path).expanduser()
+    folder = expand(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
