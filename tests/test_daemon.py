@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from hrd.capture.source import SourceError
-from hrd.client import Client
+from hrd.client import Client, ClientError
 from hrd.engine.card import model_path
 from hrd.protocol import load_schema
 from hrd.service import sources
@@ -43,7 +44,10 @@ class Running:
 
         def answers() -> bool:
             assert self.process.poll() is None, self.process.stderr.read()  # type: ignore[union-attr]
-            return os.path.exists(self.socket)
+            with contextlib.suppress(ClientError):  # its file is there a moment before it listens
+                Client(self.socket).close()
+                return True
+            return False
 
         eventually(answers, "it listens", 60.0)
         return Client(self.socket, timeout_s=60)
