@@ -20,18 +20,6 @@ from typing import List, Optional
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUITE = "bookworm"
 PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,procps"
-WHEELS = [
-    "numpy>=1.22,<2",
-    "scipy>=1.8",
-    "av>=11",
-    "opencv-python-headless>=4.6,<5",
-    "simplejpeg>=1.7",
-    "onnxruntime>=1.15",
-    "tqdm>=4.60",
-    "prometheus_client>=0.14",
-    "aiohttp>=3.9,<4",
-]
-"""hrd's dependencies with the extras cpu, metrics and web, as in pyproject.toml."""
 
 
 def root_path() -> Path:
@@ -63,11 +51,25 @@ def prepare() -> Optional[str]:
     return None
 
 
+def requirements() -> List[str]:
+    """hrd's dependencies with the extras cpu, metrics and web, from pyproject.toml."""
+    import importlib
+
+    tomllib = importlib.import_module("tomllib")  # of Python 3.11, which the container has as well
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    found: List[str] = [*project["dependencies"]]
+    for name in ("cpu", "metrics", "web"):
+        found += extras[name]
+    return found
+
+
 def make_root() -> Path:
     """The container's files, with hrd's dependencies in /opt/hrd; made once."""
     root = root_path()
     stamp = root / "opt" / "hrd" / ".complete"
-    if stamp.exists() and stamp.read_text() == "\n".join(WHEELS):
+    if stamp.exists() and stamp.read_text() == "\n".join(requirements()):
         return root
     shutil.rmtree(root, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -76,15 +78,15 @@ def make_root() -> Path:
         [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:"]
         + ["--python-version=3.11", "--implementation=cp"]
         + [f"--platform=manylinux{tag}_x86_64" for tag in ("2014", "_2_27", "_2_28")]
-        + ["-d", str(wheels), *WHEELS]
+        + ["-d", str(wheels), *requirements()]
     )
     _run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root), *mirror()])
     _run([*_in_root(root, wheels), "python3", "-m", "venv", "/opt/hrd"])
     _run(
         [*_in_root(root, wheels), "/opt/hrd/bin/pip", "--isolated", "install", "-q", "--no-index"]
-        + ["--find-links=/wheels", *WHEELS]
+        + ["--find-links=/wheels", *requirements()]
     )
-    stamp.write_text("\n".join(WHEELS))
+    stamp.write_text("\n".join(requirements()))
     return root
 
 
