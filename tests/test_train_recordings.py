@@ -17,7 +17,7 @@ from hrd.types import MODEL_FS_HZ, RoiChunk
 pytest.importorskip("torch", reason="hrd's extra `train` is not installed")
 
 from hrd.cli.main import main
-from hrd.train.crops import Crops, find_delay, prepare, read, sources
+from hrd.train.crops import Crops, chosen_delays, find_delay, prepare, read, sources
 from hrd.train.data import MemoryStore
 from hrd.train.people import MixedStore, RecordingStore, delays, split
 from tests.train_help import make_clip
@@ -81,6 +81,14 @@ def test_a_late_reference_is_put_right(faces: Path, cache: Path, tmp_path: Path)
     for one, other in zip(read(cache, wanted(faces)), after):
         known = np.isfinite(one.bvp) & np.isfinite(other.bvp)
         assert np.corrcoef(one.bvp[known], other.bvp[known])[0, 1] > 0.9
+
+
+def test_a_delay_that_hardly_fits_and_is_far_from_the_others_is_not_believed() -> None:
+    delay_s = np.array([-0.1, -0.12, -0.53, 0.6, 0.5])
+    r = np.array([0.5, 0.5, 0.47, 0.1, 0.9])
+    assert chosen_delays(delay_s, r) == pytest.approx([-0.1, -0.12, -0.11, -0.11, 0.5])
+    assert chosen_delays(delay_s, np.full(5, 0.1)) == [0.0] * 5
+    assert chosen_delays(np.zeros(0), np.zeros(0)) == []
 
 
 def test_delay_of_waves_that_only_one_place_fits() -> None:

@@ -39,7 +39,8 @@ VERSION = 1
 """Of the cache: a higher one makes it anew."""
 
 MAX_DELAY_S = 1.0
-_LEAST_R = 0.2
+_LEAST_R, _SURE_R = 0.2, 0.7
+_NEAR_S = 0.3
 _HOP_FRAMES = 30
 
 RECODE_SHARES = {"jpeg": 0.25, "h264": 0.4, "mpeg4": 0.35}
@@ -126,8 +127,7 @@ def prepare(
 
 
 def read(cache: Path, wanted: Sequence[Source]) -> List[Crops]:
-    """What the cache holds of these, its references aligned: each by its own delay where that
-    stands out, else by the others' median."""
+    """What the cache holds of these, its references aligned by ``chosen_delays``."""
     found = []
     for one in wanted:
         path = _truth_path(cache, one)
@@ -150,9 +150,24 @@ def read(cache: Path, wanted: Sequence[Source]) -> List[Crops]:
                 one.copy,
             )
         )
-    sure = [one.delay_s for one in found if one.has_pulse and one.r >= _LEAST_R]
-    median_s = float(np.median(sure)) if sure else 0.0
-    return [_aligned(one, one.delay_s if one.r >= _LEAST_R else median_s) for one in found]
+    delay_s = np.array([one.delay_s for one in found])
+    r = np.array([one.r if one.has_pulse else 0.0 for one in found])
+    return [_aligned(one, delay) for one, delay in zip(found, chosen_delays(delay_s, r))]
+
+
+def chosen_delays(delay_s: np.ndarray, r: np.ndarray) -> List[float]:
+    """By which delay to align each recording, of their own (N,) and how well each fits (N,).
+
+    Its own where that stands out; else the median of those that do. One that fits so so and is far
+    from the others is half a beat off, as with films so poor that POS sees little in them.
+    """
+    stands_out = r >= _LEAST_R
+    if not stands_out.any():
+        return [0.0] * len(r)
+    median_s = float(np.median(delay_s[stands_out]))
+    near = np.abs(delay_s - median_s) <= _NEAR_S
+    own = stands_out & (near | (r >= _SURE_R))
+    return [float(delay) if one else median_s for delay, one in zip(delay_s, own)]
 
 
 def _aligned(one: Crops, delay_s: float) -> Crops:
