@@ -64,13 +64,22 @@ def thumbnail(frame: Frame, region: Region, longest_px: int) -> np.ndarray:
 
 
 def overview(frame: Frame, region: Region, side: int) -> np.ndarray:
-    """``region`` as (side, side, 3) float32 RGB: means, to tell whether anything has changed.
+    """``region`` as (side, side) float32 means of green, or of luma where that is what there is,
+    0..255: to tell whether anything has changed.
 
     Of a large picture only some pixels are read. The same however small the picture was decoded.
     """
     layout = layout_of(frame)
     stored = max(layout.width_px, layout.height_px) // layout.reduced
-    return _resample(frame, region, side, side, sparse=stored > 640)
+    if layout.packing is Packing.RGB:
+        scale = 1.0 / layout.reduced
+        plane, scales = frame.image[..., 1:2], (scale, scale)
+    else:
+        plane, scales = _planes(frame.image, layout)[0]
+    means = _average_plane(plane, scales, region, side, side, sparse=stored > 640)[..., 0]
+    if layout.packing is not Packing.RGB and not layout.full_range:
+        means = (means - np.float32(16.0)) * np.float32(255.0 / 219.0)
+    return means
 
 
 def whole(frame: Frame) -> Region:

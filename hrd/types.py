@@ -113,11 +113,14 @@ class Demand:
     ``every_s``: only a picture this often need be decoded; the others are counted.
     ``together_s``: frames may come some together, the first of them so late: whoever works on
     several in a row wakes up less often and has all at hand.
+    ``unchanged_s``: in place of ``every_s``, if longer, where the source can tell without decoding
+    it that a picture is like the one before (compressed one by one, it takes as many bytes).
     """
 
     reduced: int = 1
     every_s: float = 0.0
     together_s: float = 0.0
+    unchanged_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def test_an_empty_room_is_hardly_looked_at_until_something_changes() -> None:
     for i in range(300, 600):
         tracker.push(blank(i, i / 30))
     assert detector.calls - settled <= 6  # ten seconds
-    assert tracker.demand.every_s == 0.13
+    assert (tracker.demand.every_s, tracker.demand.unchanged_s) == (0.13, 0.33)
     there["face"] = True
     found = []
     for i in range(600, 630):

@@ -14,7 +14,7 @@ from hrd.capture import jpeg
 from hrd.capture.decode import LiveDecoder
 from hrd.capture.jpeg import DamagedPicture, decode_jpeg
 from hrd.face.crop import CropSquare, extract
-from hrd.picture import Region, average, sample, thumbnail, to_rgb, whole
+from hrd.picture import Region, average, overview, sample, thumbnail, to_rgb, whole
 from hrd.types import Demand, Frame, Layout, Packing
 
 WIDTH, HEIGHT = 322, 242
@@ -181,3 +181,33 @@ def test_pictures_that_nobody_looks_at_are_counted(picture: np.ndarray) -> None:
     seen = [frame for frame in frames if frame is not None]
     assert [frame.index for frame in seen] == [0, 3, 6, 9]
     assert seen[1].earlier_s == pytest.approx((1 / 30, 2 / 30))
+
+
+@needs_simplejpeg
+def test_a_picture_that_takes_as_many_bytes_is_looked_at_more_rarely(picture: np.ndarray) -> None:
+    stream: Any = type("Stream", (), {"codec_context": av.CodecContext.create("mjpeg", "r")})
+    decoder = LiveDecoder(stream, new)
+    still, other = (next(packets(image, 1)) for image in (picture, 0 * picture))
+    assert abs(other.size / still.size - 1.0) > 0.02
+    film = [still] * 12 + [other] * 12  # somebody comes in
+    seen = [
+        k
+        for k, packet in enumerate(film)
+        if decoder.frame(packet, k / 30, Demand(every_s=0.1, unchanged_s=0.3)) is not None
+    ]
+    assert seen == [0, 9, 12, 21]
+
+
+def test_an_overview_is_of_green_or_luma_and_the_same_in_any_layout(picture: np.ndarray) -> None:
+    rgb = Frame(picture, 0.0, 0)
+    region = whole(rgb)
+    means = overview(rgb, region, 8)
+    assert means.shape == (8, 8)
+    np.testing.assert_allclose(means, average(rgb, region, 8, 8)[..., 1], atol=1e-3)
+    gray = np.repeat(picture[..., 1:2], 3, axis=2)
+    made = av.VideoFrame.from_ndarray(gray, format="rgb24").reformat(format="yuv420p")
+    stream: Any = type("Stream", (), {"codec_context": av.CodecContext.create("h264", "r")})
+    planar = LiveDecoder(stream, new).frame(made, 0.0, Demand())
+    assert planar is not None
+    assert planar.layout is not None
+    np.testing.assert_allclose(overview(planar, region, 8), means, atol=1.5)

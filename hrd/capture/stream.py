@@ -243,7 +243,7 @@ class StreamSource(FrameSource):
                 return dataclasses.replace(frame, unreliable_time=True)
             if frame is not None:
                 cut, self._cut = self._cut, False
-                return dataclasses.replace(frame, cut=cut)
+                return dataclasses.replace(frame, cut=True) if cut else frame
         raise SourceError(f"{self._name} ended: check the camera.")
 
     def _too_slow(self) -> str:

@@ -67,8 +67,8 @@ def around(x_px: float, y_px: float, side: float, area: Region) -> Region:
 class ChangeMeter:
     """Tells whether a picture differs from the one that was last ``keep``-t, noise aside.
 
-    Pictures are (H, W) or (H, W, C) arrays; they are compared cell by cell of a coarse grid, each
-    against the mean of all, so that a lamp that is dimmed is no change and a moved head is one.
+    Pictures are (H, W) arrays; they are compared cell by cell of a coarse grid, each against the
+    mean of all, so that a lamp that is dimmed is no change and a moved head is one.
     """
 
     def __init__(self, changed: float = _CHANGED, grid: int = GRID) -> None:
@@ -99,11 +99,11 @@ class ChangeMeter:
         self._kept = self._seen
 
     def _cells(self, picture: np.ndarray) -> np.ndarray:
-        if picture.ndim == 3:
-            picture = picture[..., 1] if picture.shape[2] == 3 else picture[..., 0]
         rows, columns = (max(1, size // self._grid) for size in picture.shape)
-        tall, wide = picture.shape[0] // rows * rows, picture.shape[1] // columns * columns
-        cells = picture[:tall, :wide].reshape(tall // rows, rows, wide // columns, columns)
-        means = cells.mean(axis=(1, 3), dtype=np.float32)
+        means = picture
+        if rows > 1 or columns > 1:
+            tall, wide = picture.shape[0] // rows * rows, picture.shape[1] // columns * columns
+            cells = picture[:tall, :wide].reshape(tall // rows, rows, wide // columns, columns)
+            means = cells.mean(axis=(1, 3), dtype=np.float32)
         level = float(means.mean())
         return means / np.float32(max(level, _DARK)) - np.float32(level / max(level, _DARK))

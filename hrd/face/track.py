@@ -59,6 +59,9 @@ _LOOKS = 3  # at all of a picture that has changed, however few parts it has
 _REST_S = 0.13
 """Seconds between looks at a room that has been seen to be empty: with 30 pictures a second every
 fourth instead of every third."""
+_UNCHANGED_S = 0.33
+"""The same where the source can tell that the picture has not changed: one that has comes at once,
+sooner than in ``_REST_S``."""
 _SPARE_LOOKS = 20  # more of them where something might be a face
 
 
@@ -297,13 +300,14 @@ class FaceTracker:
         face = self._face
         if face is None or self._square is None:
             resting = self._unseen <= 0
-            due_s = self._config.empty_every_s - 2 * _REST_S
+            due_s = self._config.empty_every_s - 2 * _UNCHANGED_S
             soon = self._last_detect_s is None or frame.time_s - self._last_detect_s >= due_s
             enough_px = longest if resting and not soon else smallest_part_px(longest)
             every_s = max(self._config.search_every_s, _REST_S if resting else 0.0)
+            unchanged_s = _UNCHANGED_S if resting else 0.0
             wanted = [k for k in REDUCED if enough_px >= k * self._detector.input_px]
         else:
-            every_s = 0.0
+            every_s = unchanged_s = 0.0
             cells = self._square.side_px / (CROP_PX * _PIXELS_PER_CELL)
             enough_px = _FAR_SIDES * max(face.w_px, face.h_px)
             if enough_px >= _FAR_SIDES * _FAR * longest:
@@ -315,9 +319,9 @@ class FaceTracker:
                 for k in REDUCED
                 if cells >= k * margin.get(k, 1.0) and enough_px >= k * self._detector.input_px
             ]
-        reduced = max(wanted, default=1)
-        if (reduced, every_s) != (self.demand.reduced, self.demand.every_s):
-            self.demand = Demand(reduced, every_s)
+        demand = Demand(max(wanted, default=1), every_s, unchanged_s=unchanged_s)
+        if demand != self.demand:
+            self.demand = demand
 
     # The face.
 

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import List, Optional
 
+from hrd.config import read_table
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUITE = "bookworm"
 PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,procps"
@@ -53,11 +55,7 @@ def prepare() -> Optional[str]:
 
 def requirements() -> List[str]:
     """hrd's dependencies with the extras cpu, metrics and web, from pyproject.toml."""
-    import importlib
-
-    tomllib = importlib.import_module("tomllib")  # of Python 3.11, which the container has as well
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = read_table(ROOT / "pyproject.toml")["project"]
     extras = project["optional-dependencies"]
     found: List[str] = [*project["dependencies"]]
     for name in ("cpu", "metrics", "web"):
