@@ -47,7 +47,7 @@ lint: $(DEVELOPMENT)  ## style, format and minimum Python version
 
 types: $(DEVELOPMENT)  ## static types
 	@if [ -x $(BIN)/mypy ]; then echo "$(BIN)/mypy" && $(BIN)/mypy; \
-	else echo "types: skipped: mypy needs Python 3.10 or later, and $(VENV) has $$($(BIN)/python --version)"; fi
+	else echo "types: skipped: they are checked with NumPy's of Python 3.11 or later, and $(VENV) has $$($(BIN)/python --version)"; fi
 
 format: $(DEVELOPMENT)  ## rewrite the code in the house's format
 	$(BIN)/ruff check --fix .
