@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Optional
 
@@ -228,3 +231,14 @@ def test_unreadable_card_is_empty(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text("[1]")
     assert read_card(tmp_path / "m.onnx") == {}
     assert read_card(tmp_path / "absent.onnx") == {}
+
+
+def test_onnx_runtime_reports_nothing_to_anybody() -> None:
+    """With nowhere to keep its device's number it says so as soon as it wants to report."""
+    environment = {**os.environ, "HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none"}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    code = "import hrd, onnxruntime, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")

@@ -225,6 +225,14 @@ def test_network_as_the_config_needs_it() -> None:
         assert len([x for x in TEMPLATE.splitlines() if x not in unit]) <= 5
 
 
+def test_cameras_may_come_after_the_service() -> None:
+    """systemd knows "char-video4linux" only once the kernel does."""
+    unit = TEMPLATE.split("[Service]")[0].splitlines()
+    assert "Wants=modprobe@videodev.service" in unit
+    (after,) = (line for line in unit if line.startswith("After="))
+    assert "modprobe@videodev.service" in after.split()
+
+
 def test_words_of_a_command_line() -> None:
     assert quoted("/opt/hrd/bin/hrd") == "/opt/hrd/bin/hrd"
     assert quoted("/srv/my hrd/bin") == '"/srv/my hrd/bin"'
