@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 
 from hrd.cli.common import (
     add_config_options,
@@ -73,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     set_up_logging(args.log_level or "error")
     source, args.source = args.source, None
     config = effective_config(args)
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="hrd-bench-") as folder:
         if source is None:
             source = os.path.join(folder, "face.avi")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from typing import Any, Callable, ClassVar, Iterable, List, NoReturn, Optional, Sequence, Tuple
 
 from hrd.cli.shown import without_secrets
@@ -11,6 +10,8 @@ from hrd.cli.shown import without_secrets
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` (did you mean ...?)``, or nothing where no known word is near."""
+    import difflib
+
     near = difflib.get_close_matches(word, list(known), 1)
     return f" (did you mean {near[0]}?)" if near else ""
 

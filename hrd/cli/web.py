@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
 import sys
 from pathlib import Path
 from typing import Optional
@@ -81,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     token = _token(args.token_file)
     made = token is None and not listen.loopback
     if made:
+        import secrets
+
         token = secrets.token_urlsafe(18)
     names = own_names() | {name.lower() for name in args.name}
     guard = Guard(listen.loopback and not args.name, token, frozenset(names))
