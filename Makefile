@@ -8,11 +8,12 @@ RUNTIME := $(VENV)/.installed
 DEVELOPMENT := $(VENV)/.installed-dev
 LOCKS := pyproject.toml scripts/install.sh scripts/targets.sh $(wildcard constraints/*.txt)
 SOURCE ?= auto
+comma := ,
 ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev run test check lint format types quick clean check-tensorrt prove-tensorrt \
-	test-docs test-service test-slow test-faults test-browser test-compare steady fuzz fuzz-media soak \
+	test-docs test-service test-vm test-slow test-faults test-browser test-compare steady fuzz fuzz-media soak \
 	wheel test-wheel test-install install-jetson test-matrix test-aarch64 test-docker lint-docker lock check-lock
 
 help:  ## this list
@@ -86,6 +87,11 @@ test-docs: $(DEVELOPMENT)  ## every command in README and docs/ that runs withou
 
 test-service: $(DEVELOPMENT)  ## the services under a real systemd, in a container made for it (root, debootstrap)
 	$(BIN)/python -m pytest -q -rs tests/long/service.py tests/long/web_service.py $(ARGS)
+
+test-vm: $(DEVELOPMENT)  ## a machine with a kernel, a USB camera and boots of its own (root, QEMU; ARCH=arm64, ONLY=a,b)
+	@mkdir -p build
+	ARCH=$(ARCH) $(BIN)/python -m pytest -q -rs --junitxml=build/vm-$(or $(ARCH),amd64).xml \
+		$(if $(ONLY),-k "$(subst $(comma), or ,$(ONLY))") $(addprefix tests/vm/,camera.py slow.py service.py) $(ARGS)
 
 test-slow: $(DEVELOPMENT)  ## the daemon with 100 to 2 per cent of a core (root, control groups)
 	$(BIN)/python -m pytest -q -rs tests/long/slow.py $(ARGS)
