@@ -370,7 +370,7 @@ def test_pictures_that_cannot_be_converted_are_left_out_like_those_that_cannot_b
 
     def fail(self, frame):
         if frame.pts is None or 10 <= round(float(frame.pts * frame.time_base) * 30) < 15:
-            raise av.error.ArgumentError(22, "Invalid argument")
+            raise av.error.InvalidDataError(1, "as damage does")
         return convert(self, frame)
 
     monkeypatch.setattr(RgbConverter, "_convert", fail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -171,7 +172,8 @@ def why_unreadable(path: str, error: Exception) -> str:
         return f"{name} is not a video that can be read: it holds no frames; record it again."
     if isinstance(error, av.error.InvalidDataError):
         return f"{name} is not a video that can be read: give an mp4, mov, mkv, avi or webm file."
-    if isinstance(error, av.error.ArgumentError) and path.lower().endswith(_WITHOUT_HEADER):
+    invalid = getattr(error, "errno", None) == errno.EINVAL
+    if invalid and path.lower().endswith(_WITHOUT_HEADER):
         return (
             f"{name} is raw video without a header, so the size of its pictures is not known: put "
             "it into a file that says it (y4m, mkv)."
