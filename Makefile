@@ -76,7 +76,7 @@ test-install:  ## README's commands in a bare Debian 12 and with each Python: re
 test-matrix:  ## make run COUNT=3 and make test under each Python, 3.8-3.13, the TensorRT worker under 3.6 (ARGS=3.8)
 	scripts/test-matrix.sh $(ARGS)
 
-test-aarch64:  ## wheel, measure and daemon in an emulated arm64 root (Cortex-A57; root, qemu)
+test-aarch64: $(RUNTIME)  ## wheel, measure and daemon in an emulated arm64 root (Cortex-A57; root, qemu)
 	scripts/test-aarch64.sh $(ARGS)
 
 test-docker:  ## execute docker/Dockerfile.cpu's steps and run the image (root, buildah)
