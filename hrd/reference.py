@@ -17,8 +17,6 @@ from hrd.types import CROP_PX, PulseChunk, ReferenceSignals, RoiChunk
 
 REGIONS = {
     "hair": (0, 6, 12, 24),
-    "beside, left": (12, 24, 0, 3),
-    "beside, right": (12, 24, 33, 36),
 }
 """Parts of a crop where blood does not show and a lamp does: first row and the one after the last,
 first column and the one after the last."""

@@ -46,7 +46,7 @@ class Why:
 TOPICS = (
     Topic(
         "strength of the pulse",
-        ("posterior_logit", "snr_db", "share_logit"),
+        ("posterior_logit", "snr_db", "share_logit", "log_level"),
         lambda of: (
             f"{of['snr_db']:.1f} dB; {_percent(_share(of['share_logit']))} of it at this rate"
         ),
@@ -82,8 +82,8 @@ TOPICS = (
     ),
     Topic(
         "steady light",
-        ("lit_beside", "lit_hair"),
-        lambda of: f"{max(of['lit_beside'], of['lit_hair']):.1f} of the face's at most (lamp: 1)",
+        ("lit_hair",),
+        lambda of: f"{of['lit_hair']:.1f} of the face's at most (lamp: 1)",
     ),
     Topic(
         "stillness of the head",

@@ -56,6 +56,7 @@ GOOD = Features(
     phase_gap_bpm=0.5,
     unsteady_bpm=0.8,
     agreeing=0.9,
+    level=0.8,
     quality=QualityIndices(
         pos_coherence=0.9,
         green_coherence=0.8,
@@ -65,7 +66,6 @@ GOOD = Features(
         red_ratio=0.45,
         blue_ratio=0.7,
         opposition=-0.9,
-        beside_ratio=0.0,
         motion_px=0.02,
     ),
 )
@@ -78,6 +78,7 @@ BAD = Features(
     phase_gap_bpm=6.0,
     unsteady_bpm=20.0,
     agreeing=0.1,
+    level=0.3,
     quality=QualityIndices(
         pos_coherence=0.1,
         green_coherence=0.1,
@@ -87,7 +88,6 @@ BAD = Features(
         red_ratio=1.0,
         blue_ratio=1.0,
         opposition=-0.9,
-        beside_ratio=1.0,
         motion_px=0.3,
     ),
 )
@@ -242,7 +242,6 @@ def test_a_pulse_goes_together_with_what_shows_it(delays: Tuple[int, int]) -> No
     assert quality.red_ratio == pytest.approx(0.33 / 0.77, abs=0.02)
     assert quality.blue_ratio == pytest.approx(0.53 / 0.77, abs=0.02)
     assert quality.opposition == pytest.approx(-1.0, abs=0.01)
-    assert quality.beside_ratio == pytest.approx(0.0, abs=0.01)
     assert quality.pos_gap_bpm < 1.0
     assert quality.green_gap_bpm < 1.0
     assert quality.motion_coherence == pytest.approx(0.0, abs=0.01)
@@ -268,7 +267,6 @@ def test_a_lamp_shines_on_all_alike() -> None:
     quality = indices_of(100.0 - np.outer(WAVE, LAMP), -WAVE)
     assert quality.red_ratio == pytest.approx(1.0, abs=0.01)
     assert quality.blue_ratio == pytest.approx(1.0, abs=0.01)
-    assert quality.beside_ratio == pytest.approx(1.0, abs=0.01)
     assert quality.hair_ratio == pytest.approx(1.0, abs=0.01)
 
 

@@ -81,7 +81,7 @@ def test_the_gate_says_why() -> None:
     assert not gate.allows(70.0, 0.7, 0.0)
     assert gate.why == "confidence under 0.8"
     assert not gate.allows(70.0, 0.85, 1.0)
-    assert gate.why.startswith("to begin, one confidence of 0.91")
+    assert gate.why.startswith("to begin, one confidence of 0.94")
     assert gate.allows(70.0, 0.99, 2.0)
     assert gate.why == ""
     assert not gate.allows(110.0, 0.99, 3.0)

@@ -26,6 +26,7 @@ from hrd.train.confidence_fit import (
     join,
     published,
     weights,
+    without_features,
 )
 from tests.needs import needs
 
@@ -192,3 +193,21 @@ def test_a_feature_of_one_value_counts_for_nothing() -> None:
     other[:, 8] = 0.2
     np.testing.assert_allclose(ours.log_odds(other), ours.log_odds(samples.x))
     assert (ours.scale > 0.01).all()
+
+
+def test_a_feature_left_out_of_a_fit_counts_for_nothing_whatever_comes() -> None:
+    rng = np.random.default_rng(5)
+    count, level = 600, FEATURE_NAMES.index("log_level")
+    x = rng.normal(size=(count, len(FEATURE_NAMES)))
+    right = x[:, level] + 0.1 * rng.normal(size=count) > 0.0
+    nobody = np.full(count, -1)
+    samples = Samples(
+        x, right, np.full(count, 70.0), np.arange(count), np.ones(count, bool), nobody, nobody > 0
+    )
+    told = without_features(samples, ("log_level",))
+    assert np.ptp(told.x[:, level]) == 0.0
+    assert np.ptp(samples.x[:, level]) > 1.0
+    fitted = fit_calibration(told.x, right, np.ones(count))
+    other = x.copy()
+    other[:, level] += 3.0
+    np.testing.assert_allclose(fitted.confidences(other), fitted.confidences(x))

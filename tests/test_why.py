@@ -23,7 +23,7 @@ from hrd.why import TOPICS, in_short, why
 from tests.socket_help import RawClient, eventually, hr, short_directory
 
 WALL_S = 1_700_000_000.0
-FEATURES = Features(0.98, 8.0, 12.0, 0.9, 0.1, 0.2, 0.1, 1.0)
+FEATURES = Features(0.98, 8.0, 12.0, 0.9, 0.1, 0.2, 0.1, 1.0, 0.8)
 
 
 def estimate() -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import List, Optional
 
@@ -147,5 +148,6 @@ class HeartRateEstimator:
             phase_gap_bpm=abs(bpm - filter_bpm),
             unsteady_bpm=float(np.mean(gaps_bpm[-_STEADY_READINGS:])) if gaps_bpm else 10.0,
             agreeing=sum(gap <= _AGREEING_BPM for gap in gaps_bpm) / _AGREEING_READINGS,
+            level=math.sqrt(variance),
             quality=self._reference.indices(self._bvp, self._end_s, self._fs_hz, filter_bpm),
         )

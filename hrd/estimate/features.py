@@ -24,16 +24,16 @@ FEATURE_NAMES = (
     "red_ratio",
     "blue_ratio",
     "opposition",
-    "lit_beside",
     "lit_hair",
     "log_motion",
     "agreeing",
+    "log_level",
 )
 """Names of the features, in the order in which ``Features.vector`` gives them."""
 
 _AGREE_BPM = 5.0
 _STILL_PX = 0.03
-_LITTLE, _HALF = 0.3, 0.5
+_HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Features:
     ``phase_jitter`` of the beats, radians; ``phase_gap_bpm``, how far the beats counted by their
     phase are off the filter's rate; ``unsteady_bpm``, mean distance to the readings before;
     ``agreeing``, the share of the last 15 that were near it (those that were not made yet do not
-    agree).
+    agree). ``level``, standard deviation of the signal: a network that was trained to give a wave
+    of deviation 1 with the least squared error gives a smaller one the less it sees of it.
     """
 
     posterior: float
@@ -56,6 +57,7 @@ class Features:
     phase_gap_bpm: float
     unsteady_bpm: float
     agreeing: float
+    level: float
     quality: QualityIndices = field(default_factory=QualityIndices)
 
     def vector(self) -> Tuple[float, ...]:
@@ -78,13 +80,12 @@ class Features:
             quality.red_ratio,
             quality.blue_ratio,
             quality.opposition,
-            # ears and neck reach into it, and no two heads alike: a little of it says nothing
-            min(max(quality.beside_ratio, _LITTLE), 1.5),
             # a lamp shines on hair too, and in all colours alike: one alone is often so by chance,
             # for the hair's place shows some forehead and a codec takes the colours away
             min(max(min(quality.hair_ratio, quality.red_ratio), _HALF), 1.1),
             math.log(quality.motion_px + 0.003),
             self.agreeing,
+            math.log(self.level + 0.05),
         )
 
 

@@ -11,14 +11,14 @@ _MEMORY_S = 10.0  # after a longer silence there is nothing to leap from
 _LEAP_READINGS = 3
 _START_READINGS = 2
 _AGREE_BPM = 5.0
-_SURE = 0.45
+_SURE = 0.3
 
 
 class PublishGate:
     """Asked about every reading in turn.
 
     Once readings flow, they go on while their confidence is at least ``min_confidence``. To begin,
-    one must be surer than that (at the default of 0.8: 0.91), or two in a row must have it: what
+    one must be surer than that (at the default of 0.8: 0.94), or two in a row must have it: what
     looks like a pulse for a second is often none. One that leaps from the last
     published rate is held back until three in a row agree: then it was the last published one that
     was wrong, or the heart did what hearts hardly do. A ``min_confidence`` of 0 lets all through.

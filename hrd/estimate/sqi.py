@@ -40,8 +40,7 @@ class QualityIndices:
     What the light does, as relative changes over green's, the part in phase: ``red_ratio``,
     ``blue_ratio``: about 0.4 and 0.7 for blood (the dichromatic model's pulse vector), about 1 for
     any lamp; ``opposition`` (-1..1) how far red and blue go against each other, as a white balance
-    makes them and no pulse does; ``beside_ratio``, of what is beside the face: 0 for blood, about 1
-    for a lamp; ``hair_ratio`` likewise.
+    makes them and no pulse does; ``hair_ratio``, of the hair: little for blood, about 1 for a lamp.
 
     ``motion_px``: how much the head moves, crop pixels a frame.
     """
@@ -54,7 +53,6 @@ class QualityIndices:
     red_ratio: float = 1.0
     blue_ratio: float = 1.0
     opposition: float = 0.0
-    beside_ratio: float = 0.0
     hair_ratio: float = 0.0
     motion_px: float = 0.0
 
@@ -108,7 +106,7 @@ class ReferenceWindow:
         ratios = np.clip((green.conj() @ relative).real / own, -1.0, 3.0)
         cross = float((red @ blue.conj()).real)
         sizes = math.sqrt(float((np.abs(red) ** 2).sum() * (np.abs(blue) ** 2).sum()))
-        hair, left, right = ratios[_REGIONS]  # in hrd.reference's order of REGIONS
+        (hair,) = ratios[_REGIONS]  # in hrd.reference's order of REGIONS
         pos_bpm, green_bpm = _peaks_bpm(signals[:, [1 + _POS, 1 + _GREEN]], fs_hz)
         moved = signals[:, 1:][-int(COMPARED_S * fs_hz) :, _MOTION]
         return QualityIndices(
@@ -120,7 +118,6 @@ class ReferenceWindow:
             red_ratio=float(ratios[_RGB][0]),
             blue_ratio=float(ratios[_RGB][2]),
             opposition=-cross / max(sizes, 1e-20),
-            beside_ratio=float(left + right) / 2.0,
             hair_ratio=float(hair),
             motion_px=math.sqrt(float((moved**2).sum()) / len(moved)),
         )

@@ -33,7 +33,7 @@ from hrd.face.motion import movement
 from hrd.pulse import PulseStage
 from hrd.sim.lens import CodecConfig
 from hrd.train import confidence_fit as fitting
-from hrd.train.confidence_fit import Samples, fit, join
+from hrd.train.confidence_fit import Samples, fit, join, without_features
 from hrd.train.generator import HUNTING, LIT_PHOTO, PULSING_LIGHT
 from hrd.train.shards import ShardSet, open_shards
 from hrd.types import CROP_PX, MODEL_FS_HZ, NEAR_BPM, TRUTH_S, FaceBox, FaceView, RoiFrame
@@ -196,14 +196,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parser.parse_args(argv)
     sets = [open_shards(folder) for folder in args.shards]
     fits = {}
-    for name, engine in (
-        ("network", open_engine("onnx", args.model).engine),
-        ("pos", open_engine("pos").engine),
+    for name, engine, without in (
+        ("network", open_engine("onnx", args.model).engine, ()),
+        # POS was not trained to be small where it is unsure
+        ("pos", open_engine("pos").engine, ("log_level",)),
     ):
         parts = [collect(shards, engine) for shards in sets]
         if args.traces:
             parts.append(collect_painted(args.traces, args.painted, engine))
-        fits[name] = fit(join(parts), args.min_confidence)
+        fits[name] = fit(without_features(join(parts), without), args.min_confidence)
         print(name, json.dumps(fits[name]["held_out"], indent=1))
     result = {"version": 4, "recipe": _recipe(sets, args.traces, args.model), "fits": fits}
     args.out.write_text(laid_out(result), encoding="utf-8")

@@ -9,6 +9,7 @@ import numpy as np
 
 from hrd.errors import HrdError
 from hrd.estimate.confidence import Calibration, Logistic, Trees, to_json
+from hrd.estimate.features import FEATURE_NAMES
 from hrd.estimate.gate import PublishGate
 from hrd.evaluation.metrics import expected_calibration_error
 
@@ -25,7 +26,7 @@ CLIPPED_SHARE = 0.01
 PULSE_FREE_SHARE = 0.1
 """How often the detector is taken to see a face without a pulse (a photograph, a screen)."""
 
-LAMP_WEIGHT = 1.5
+LAMP_WEIGHT = 3.0
 """Of a second in pulsing light, that of another without a pulse being 1: a lamp that beats as
 hearts do is the one that looks most like a pulse, and there are few such clips."""
 
@@ -61,6 +62,15 @@ def join(parts: Sequence[Samples]) -> Samples:
     joined = Samples(*columns)
     clip = np.concatenate([part.clip + offset for part, offset in zip(parts, offsets)])
     return replace(joined, clip=clip)
+
+
+def without_features(samples: Samples, names: Sequence[str]) -> Samples:
+    """The same with features that say nothing: a fit gives them no weight, whatever comes later."""
+    x = samples.x.copy()
+    for name in names:
+        column = FEATURE_NAMES.index(name)
+        x[:, column] = x[:, column].mean()
+    return replace(samples, x=x)
 
 
 def weights(samples: Samples) -> np.ndarray:
