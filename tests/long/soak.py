@@ -30,7 +30,7 @@ from hrd.rate import FrameRateMeter
 from hrd.service.daemon import Daemon
 from hrd.service.notify import Notifier
 from hrd.status import ClientCounts
-from hrd.types import Frame
+from hrd.types import Demand, Frame
 
 FPS = 15.0
 LOOP_S = 20.0
@@ -61,6 +61,9 @@ class LoopCamera:
 
     def silent_s(self, now_s: float) -> float:
         return 0.0
+
+    def ask(self, demand: Demand) -> None:
+        """The frames are drawn already."""
 
     def get(self, timeout_s: float) -> Optional[Frame]:
         if self._index >= self._count:
@@ -207,6 +210,8 @@ def report(
     heartbeats: int,
     failure: List[BaseException],
 ) -> int:
+    if failure:
+        raise failure[0]
     settled = [sample for sample in samples if sample[0] >= min(1.0, hours / 4)]
     sizes = [sample[1] for sample in settled]
     middle = sum(sizes) / len(sizes)
@@ -222,7 +227,6 @@ def report(
     complaints = [
         text
         for wrong, text in (
-            (bool(failure), f"the daemon failed: {failure}"),
             (spread > 0.02, "memory is not flat"),
             # a visitor may be there at the moment of a sample
             (max(fds) - min(fds) > 1, "descriptors are not flat"),
