@@ -23,8 +23,8 @@ from hrd.types import Demand, Frame, PulseChunk, Reading, State
 STAGES = face_stage.STAGES + PULSE_STAGES
 """Names under which the pipeline's work is timed, in order."""
 
-TOGETHER_S = 0.12
-"""How long a frame may wait for the next ones (three of them at 30 frames a second) while a heart
+TOGETHER_S = 0.16
+"""How long a frame may wait for the next ones (four of them at 30 frames a second) while a heart
 rate is followed: a reading looks back on 8 s. Before the first reading nothing waits."""
 
 

@@ -22,7 +22,7 @@ from hrd.types import Demand, Frame
 MESSAGE_BYTES = 16 * 1024
 """No message is longer, in either direction."""
 
-MOST_TOGETHER = 4
+MOST_TOGETHER = 5
 """Frames in a message: more would crowd the daemon's queue."""
 
 
