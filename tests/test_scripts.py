@@ -144,7 +144,7 @@ def test_an_outer_makes_settings_are_not_for_the_inner_one(tmp_path: Path) -> No
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     done = subprocess.run(
-        ["make", "-f", str(tmp_path / "outer.mk"), "show", "ARGS=3.9"],
+        ["make", "--no-print-directory", "-f", str(tmp_path / "outer.mk"), "show", "ARGS=3.9"],
         capture_output=True,
         text=True,
     )
