@@ -1,8 +1,8 @@
 """Reference signals: what the pixels say beside the engine's own signal.
 
 A network gives a wave for anything that is put before it. Beside it, signals are followed that
-share no weights with it: POS, the mean colour of the face, the light on its hair and on what
-surrounds it, and the movement of the head. They never change the bpm, only the confidence in it.
+share no weights with it: POS, the mean colour of the face, the light on its hair, and the movement
+of the head. They never change the bpm, only the confidence in it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Optional
 import numpy as np
 
 from hrd.pos import StreamingPos
-from hrd.skin import SURROUND, bridge_cuts, mean_rgb
+from hrd.skin import bridge_cuts, mean_rgb
 from hrd.types import CROP_PX, PulseChunk, ReferenceSignals, RoiChunk
 
 REGIONS = {
@@ -21,13 +21,12 @@ REGIONS = {
 """Parts of a crop where blood does not show and a lamp does: first row and the one after the last,
 first column and the one after the last."""
 
-_LEVELS = 3 + 1 + len(REGIONS)
+_LEVELS = 3 + len(REGIONS)
 
 
 def _region_shares() -> np.ndarray:
-    """(CROP_PX ** 2, 1 + R) float32: what to multiply green crops by to have the mean of the
-    surround and of each region."""
-    shares = [SURROUND.astype(np.float32) / np.float32(SURROUND.sum())]
+    """(CROP_PX ** 2, R) float32: green crops times this are the means of the regions."""
+    shares = []
     for top, bottom, left, right in REGIONS.values():
         share = np.zeros((CROP_PX, CROP_PX), np.float32)
         share[top:bottom, left:right] = 1.0 / ((bottom - top) * (right - left))
@@ -48,7 +47,7 @@ class ReferenceExtractor:
     def reset(self) -> None:
         """Forget the past: the next chunk starts a new stream."""
         self._pos.reset()
-        self._level: Optional[np.ndarray] = None  # continuous face RGB, surround, regions
+        self._level: Optional[np.ndarray] = None  # continuous face RGB, regions
         self._gain = np.ones(_LEVELS)
 
     def extract(self, chunk: RoiChunk, pos: Optional[PulseChunk] = None) -> ReferenceSignals:
@@ -69,11 +68,10 @@ class ReferenceExtractor:
             pos_delay_frames=self._pos.delay_frames,
             motion_px=chunk.shift_px,
             face_rgb=levels[:, :3],
-            surround=levels[:, 3],
-            regions=levels[:, 4:],
+            regions=levels[:, 3:],
         )
 
 
 def _greens(crops: np.ndarray) -> np.ndarray:
-    """(T, H, W, 3) float32 crops -> (T, 1 + R) float64 mean green of surround and regions."""
+    """(T, H, W, 3) float32 crops -> (T, R) float64 mean green of the regions."""
     return (crops[..., 1].reshape(len(crops), -1) @ _REGION_SHARES).astype(np.float64)

@@ -24,9 +24,6 @@ FACE_WEIGHT: np.ndarray = np.clip(1.5 - _ellipse_radius2(), 0.0, 1.0).astype(np.
 FACE_SHARE = FACE_WEIGHT / FACE_WEIGHT.sum()
 """The same, summing to 1: for means over the face."""
 
-SURROUND: np.ndarray = _ellipse_radius2() > 2.4
-"""(CROP_PX, CROP_PX) bool: what lies well outside the face's ellipse."""
-
 
 def luma(crop: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32 RGB -> (H, W) float32 luma (ITU-R BT.601), the same scale."""

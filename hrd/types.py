@@ -210,9 +210,9 @@ class ReferenceSignals:
 
     ``start_s``: time of the first sample of all but ``pos`` (T,) float32, the POS signal, which
     lags by ``pos_delay_frames``. ``motion_px`` (T, 2) float32: the
-    head's movement, crop pixels a frame. ``face_rgb`` (T, 3), ``surround`` (T,), ``regions``
-    (T, R) float64: mean colour of the face, green of what is beside it and of the
-    parts of the picture that ``hrd.reference`` names, continuous across cuts.
+    head's movement, crop pixels a frame. ``face_rgb`` (T, 3), ``regions`` (T, R) float64: mean
+    colour of the face, green of the parts of the picture that ``hrd.reference`` names, continuous
+    across cuts.
     """
 
     start_s: float
@@ -221,7 +221,6 @@ class ReferenceSignals:
     pos_delay_frames: int
     motion_px: np.ndarray
     face_rgb: np.ndarray
-    surround: np.ndarray
     regions: np.ndarray
 
 

@@ -223,8 +223,7 @@ def indices_of(
         regions = everywhere(beside[part])
         window.push(
             ReferenceSignals(
-                start / FS, FS, pos[part], pos_delay, still[part], face[part],
-                100.0 + beside[part], regions,
+                start / FS, FS, pos[part], pos_delay, still[part], face[part], regions,
             ),
             360,
         )  # fmt: skip
@@ -290,11 +289,9 @@ def test_a_drift_of_the_light_is_no_pulse() -> None:
 def test_too_little_signal_has_no_indices() -> None:
     window = ReferenceWindow()
     assert window.indices(WAVE[:360], 12.0, FS, 90.0) == QualityIndices()
-    light = np.full((59, len(REGIONS)), 100.0)
+    face, regions = np.full((59, 3), 100.0), np.full((59, len(REGIONS)), 100.0)
     window.push(
-        ReferenceSignals(
-            0.0, FS, np.zeros(59), 0, np.zeros((59, 2)), light[:, :3], light[:, 0], light
-        ),
+        ReferenceSignals(0.0, FS, np.zeros(59), 0, np.zeros((59, 2)), face, regions),
         360,
     )
     assert window.indices(WAVE[:59], 59 / FS, FS, 90.0) == QualityIndices()
@@ -328,7 +325,7 @@ def test_reference_signals_come_with_the_estimate() -> None:
         face = 100.0 - np.outer(WAVE[part], BLOOD)
         estimator.push_reference(
             ReferenceSignals(
-                start / FS, FS, WAVE[part], 0, np.zeros((30, 2)), face, face[:, 1],
+                start / FS, FS, WAVE[part], 0, np.zeros((30, 2)), face,
                 everywhere(np.zeros(30)),
             )
         )  # fmt: skip

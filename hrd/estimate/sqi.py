@@ -24,7 +24,7 @@ COMPARED_S = 8.0
 
 _POINTS = 2048  # of a transform: at 30 Hz 0.88 bpm a step, and a parabola refines the peak
 # columns of what is kept of the reference signals
-_POS, _MOTION, _RGB, _GREEN, _REGIONS = 0, slice(1, 3), slice(3, 6), 4, slice(7, None)
+_POS, _MOTION, _RGB, _GREEN, _REGIONS = 0, slice(1, 3), slice(3, 6), 4, slice(6, None)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,6 @@ class ReferenceWindow:
                 signals.pos,
                 signals.motion_px,
                 signals.face_rgb,
-                signals.surround,
                 signals.regions,
             ]
         )
