@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
+from hrd.service.server import SocketServer
 from tests.gpu_help import FakeGpu, make_fake_gpu
+from tests.socket_help import short_directory
 
 # A shell's background job ignores Ctrl-C, and so would every command that the tests start from it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -42,3 +45,12 @@ def _logging_as_it_was() -> Iterator[None]:
     level = root.level
     yield
     root.setLevel(level)
+
+
+@pytest.fixture
+def server() -> Iterator[SocketServer]:
+    """A server that listens on a socket of its own, with nobody connected."""
+    with short_directory() as directory, SocketServer(
+        os.path.join(directory, "hrd.sock"), "1.2.3"
+    ) as running:
+        yield running

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from hrd.quality import QualityGate
 from hrd.service import setup
 from hrd.service.server import SocketServer
 from hrd.types import CROP_PX, FaceBox, Frame, Reason, RoiFrame
-from tests.socket_help import VALIDATOR, RawClient, eventually, hr, short_directory
+from tests.socket_help import VALIDATOR, RawClient, eventually, hr
 
 LIMITS = QualityConfig()
 
@@ -98,14 +97,6 @@ def test_without_a_face_nothing_describes_one() -> None:
     said = message()
     assert said["in_the_way"] == ["NO_FACE"]
     assert not {"box", "face_px", "luma", "saturated", "motion_per_s"} & set(said)
-
-
-@pytest.fixture
-def server() -> Iterator[SocketServer]:
-    with short_directory() as directory, SocketServer(
-        os.path.join(directory, "hrd.sock"), "1.2.3"
-    ) as running:
-        yield running
 
 
 def test_it_is_made_for_those_who_ask_and_for_nobody_else(

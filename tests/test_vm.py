@@ -10,10 +10,11 @@ from typing import Dict, List, Tuple
 
 import pytest
 
+from tests.long.recorder import said
 from tests.vm.film import Film
 from tests.vm.guest import Heard
 from tests.vm.initramfs import load_order
-from tests.vm.results import Row, error_bpm, said, table
+from tests.vm.results import Row, error_bpm, table
 from tests.vm.usb_camera import UsbCamera
 from tests.vm.usb_redir import BULK, CONTROL, HELLO, Setup
 from tests.vm.uvc import AE_MODE, MANUAL, PAYLOAD_BYTES, Format, UvcDevice
@@ -143,7 +144,8 @@ def heard(**message: object) -> Heard:
 def test_results() -> None:
     fields: Dict[str, object] = {"state": "unsure", "reason": "LOW_FRAME_RATE"}
     readings = [heard(state="tracking", bpm=70.5), heard(state="tracking", bpm=73.0)]
-    assert said([*readings, heard(**fields)]) == "bpm, `unsure` LOW_FRAME_RATE"
+    messages = [one.message for one in (*readings, heard(**fields))]
+    assert said(messages) == "bpm, `unsure` LOW_FRAME_RATE"
     assert error_bpm(readings) == 1.5
     assert error_bpm([heard(**fields)]) is None
     last = table([Row("a", "b", "c", 1.5, 2.25)]).splitlines()[-1]

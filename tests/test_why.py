@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, List
 
 import pytest
 
@@ -20,7 +19,7 @@ from hrd.watch.canvas import Canvas
 from hrd.watch.layout import Shown, draw
 from hrd.watch.model import Model
 from hrd.why import TOPICS, in_short, why
-from tests.socket_help import RawClient, eventually, hr, short_directory
+from tests.socket_help import RawClient, eventually, hr
 
 WALL_S = 1_700_000_000.0
 FEATURES = Features(0.98, 8.0, 12.0, 0.9, 0.1, 0.2, 0.1, 1.0, 0.8)
@@ -91,14 +90,6 @@ class Stage:
             name = "onnx"
 
     gate_says = "confidence under 0.8"
-
-
-@pytest.fixture
-def server() -> Iterator[SocketServer]:
-    with short_directory() as directory, SocketServer(
-        os.path.join(directory, "hrd.sock"), "1.2.3"
-    ) as running:
-        yield running
 
 
 def test_it_is_made_for_those_who_ask_and_for_nobody_else(server: SocketServer) -> None:

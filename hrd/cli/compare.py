@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, List, Tuple
 if TYPE_CHECKING:
     from hrd.compare.figures import Comparison
 
-_NAMES = ("hrd.jsonl", "reference.csv")
-
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
@@ -99,13 +97,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _sources(args: argparse.Namespace) -> List[Tuple[str, Path, Path]]:
     """Name, hrd's file and the reference's file of every comparison; a live one is made now."""
+    from hrd.compare.live import HEARD, SAID
     from hrd.errors import UsageError
 
     if args.folders:
         if args.hrd or args.reference:
             raise UsageError("give folders, or --hrd and --reference, not both")
         return [
-            (Path(folder).name or folder, Path(folder) / _NAMES[0], Path(folder) / _NAMES[1])
+            (Path(folder).name or folder, Path(folder) / SAID, Path(folder) / HEARD)
             for folder in args.folders
         ]
     if not args.reference:
@@ -126,10 +125,11 @@ def _sources(args: argparse.Namespace) -> List[Tuple[str, Path, Path]]:
 
 
 def _new_folder(keep: str) -> Path:
+    from hrd.compare.live import HEARD, SAID
     from hrd.errors import UsageError
 
     folder = Path(keep)
-    if any((folder / name).exists() for name in _NAMES):
+    if any((folder / name).exists() for name in (SAID, HEARD)):
         raise UsageError(f"{folder} already holds a comparison; choose another --keep")
     return folder
 
@@ -138,6 +138,7 @@ def _kept(said: Path, reference: Path, folder: Path) -> Tuple[str, Path, Path]:
     """A comparison of files as --keep leaves one: hrd's file as it is, the reference as a CSV."""
     import shutil
 
+    from hrd.compare.live import HEARD, SAID
     from hrd.compare.said import read_said
     from hrd.devices.files import read_samples
     from hrd.devices.sample import SampleWriter
@@ -145,15 +146,15 @@ def _kept(said: Path, reference: Path, folder: Path) -> Tuple[str, Path, Path]:
 
     read_said(said)  # raises where it holds nothing of hrd
     samples = read_samples(reference)
-    writer = SampleWriter(folder / _NAMES[1])
+    writer = SampleWriter(folder / HEARD)
     for sample in samples:
         writer.write(sample)
     writer.close()
     try:
-        shutil.copy(said, folder / _NAMES[0])
+        shutil.copy(said, folder / SAID)
     except OSError as error:
         raise HrdError(f"{folder} cannot be written: {error.strerror or error}") from None
-    return (folder.name, folder / _NAMES[0], folder / _NAMES[1])
+    return (folder.name, folder / SAID, folder / HEARD)
 
 
 def _live(args: argparse.Namespace, reference) -> Tuple[str, Path, Path]:  # type: ignore[no-untyped-def]

@@ -127,7 +127,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print, and write if asked to."""
-
     from hrd.errors import HrdError, UsageError
 
     try:

@@ -8,7 +8,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from hrd.estimate.baseband import baseband
-from hrd.estimate.spectrum import peak_hz, periodogram
+from hrd.estimate.spectrum import SHORTEST_S, peak_hz, periodogram
 from hrd.types import MODEL_FS_HZ
 
 MARGIN_S = 2.0
@@ -18,7 +18,6 @@ PIECE_S = 10.0
 """A longer window is counted in pieces: the rate may wander further than the low-pass is wide."""
 
 _REACH_BPM = 15.0  # a piece's rate lies so near the rate of the whole window
-_SHORTEST_S = 2.0
 
 Stretch = Tuple[float, np.ndarray]
 """(time of the first sample in seconds, samples (N,) at ``MODEL_FS_HZ``), without a hole."""
@@ -56,7 +55,7 @@ def _count(
     begins_s += low / MODEL_FS_HZ
     ends_s = begins_s + len(part) / MODEL_FS_HZ
     inside_s = min(end_s, ends_s) - max(start_s, begins_s)
-    if inside_s < _SHORTEST_S or not part.any():
+    if inside_s < SHORTEST_S or not part.any():
         return None
     carrier_bpm = near_bpm if alone else _peak_bpm(part, near_bpm)
     band = baseband(part, MODEL_FS_HZ, carrier_bpm)

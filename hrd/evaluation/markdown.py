@@ -324,7 +324,7 @@ def _under_the_paper(section: Dict[str, Any], report: Dict[str, Any]) -> str:
     return (
         f"## Under the paper's table\n\nThe paper: {PAPER}. Which recordings and windows it tested "
         "on is not public, so ours are given for all of this run's, read as it reads, by the "
-        f"spectrum's highest peak. The models that come with hrd "
+        "spectrum's highest peak. The models that come with hrd "
         f"have never seen a real person.\n\n{_table(head, rows)}\n\n"
         f"Methods that never saw UBFC-rPPG ({TOOLBOX}):\n\n"
         + _table(["method", "trained on", "MAE, bpm", "source"], others)

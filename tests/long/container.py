@@ -8,6 +8,7 @@ sentence what is missing still.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import Iterator, List, Optional
 
 from hrd.config import read_table
 
@@ -124,6 +125,20 @@ def build_wheel(folder: Path) -> Path:
         subprocess.run(pip, check=True)
         wheels = list(built.glob("hrd-*.whl"))
     return Path(shutil.copy(wheels[0], folder))
+
+
+@contextlib.contextmanager
+def installed(shared: Path) -> Iterator[Box]:
+    """A running container with this checkout's hrd in it, and ``shared`` at /shared."""
+    wheel = build_wheel(shared)
+    root = make_root()
+    os.chmod(shared, 0o755)
+    box = Box(root, shared)
+    try:
+        box.run("pip", "install", "-q", "--no-index", "--no-deps", f"/shared/{wheel.name}")
+        yield box
+    finally:
+        box.close()
 
 
 class Box:

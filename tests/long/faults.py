@@ -63,7 +63,7 @@ def note(
     """Keep a row. The time to recover counts from when the fault was mended, else from its
     beginning; what the pipeline said in the second before the fault was felt is left out."""
     end_s = again_s - 1e-6 if again_s is not None else time.monotonic()
-    heard = said(recorder.since(from_s, end_s))
+    heard = said(one.message for one in recorder.since(from_s, end_s))
     since_s = from_s if mended_s is None else mended_s
     took_s = None if again_s is None else again_s - since_s
     ROWS.append(Row(fault, how, published or heard, took_s))
@@ -244,7 +244,7 @@ def test_engine(fault: str, number: signal.Signals, on_gpu: Tuple[Running, Recor
     bpm = recorder.wait_for_bpm(time.monotonic())
     back_s = until_engine(daemon, "tensorrt") - from_s
     gaps = longest_gap_s(recorder, from_s - 1.0, bpm.at_s + 1.0)
-    heard = said(recorder.since(from_s, bpm.at_s))
+    heard = said(one.message for one in recorder.since(from_s, bpm.at_s))
     note(
         fault,
         f"{number.name} of the TensorRT worker (its stand-in)",

@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from tests.socket_help import VALIDATOR
 
@@ -130,11 +130,10 @@ class Row:
     recovered_s: Optional[float]
 
 
-def said(readings: List[Heard]) -> str:
+def said(messages: Iterable[Message]) -> str:
     """What was published, in order, each thing once in a row."""
     words: List[str] = []
-    for heard in readings:
-        message = heard.message
+    for message in messages:
         word = "bpm" if "bpm" in message else f"`{message['state']}`"
         if message.get("reason") not in (None, "NO_FACE", "FILLING_WINDOW", "CAMERA_LOST"):
             word += f" {message['reason']}"

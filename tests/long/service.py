@@ -38,16 +38,8 @@ ROWS: List[Row] = []
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    shared = tmp_path_factory.mktemp("shared")
-    wheel = container.build_wheel(shared)
-    root = container.make_root()
-    os.chmod(shared, 0o755)
-    running = Box(root, shared)
-    try:
-        running.run("pip", "install", "-q", "--no-index", "--no-deps", f"/shared/{wheel.name}")
+    with container.installed(tmp_path_factory.mktemp("shared")) as running:
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +183,7 @@ def test_kill_9(box: Box, recorder: Recorder) -> None:
         Row(
             "kill -9 of the daemon",
             "`kill -9`, systemd",
-            f"{said(heard)}; the socket answers after {socket_s:.1f} s",
+            f"{said(one.message for one in heard)}; the socket answers after {socket_s:.1f} s",
             bpm.at_s - began_s,
         )
     )
@@ -208,7 +200,12 @@ def test_the_capture_process_hangs(box: Box, recorder: Recorder) -> None:
     assert shown(box, "NRestarts") == "1"  # the daemon itself went on
     heard = recorder.since(began_s + 1.2, bpm.at_s - 1e-6)
     assert not any("bpm" in h.message for h in recorder.since(lost.at_s, bpm.at_s - 1e-6))
-    row = Row("camera wedged", "SIGSTOP of the capture process", said(heard), bpm.at_s - began_s)
+    row = Row(
+        "camera wedged",
+        "SIGSTOP of the capture process",
+        said(one.message for one in heard),
+        bpm.at_s - began_s,
+    )
     ROWS.append(row)
 
 
@@ -238,7 +235,7 @@ def test_the_engine_hangs_and_the_watchdog_ends_it(box: Box, recorder: Recorder)
     row = Row(
         "engine hung (pipeline stuck)",
         "an ONNX model with an endless loop; the watchdog (15 s) kills, systemd restarts",
-        f"{said(heard)}; silence for {back.at_s - last.at_s:.1f} s",
+        f"{said(one.message for one in heard)}; silence for {back.at_s - last.at_s:.1f} s",
         bpm.at_s - last.at_s,
     )
     ROWS.append(row)
@@ -290,7 +287,12 @@ def test_a_full_disk(box: Box, recorder: Recorder) -> None:
     box.run("systemctl", "stop", "hrd")
     box.run("umount", "-l", "/var/cache/hrd")
     ROWS.append(
-        Row("full disk", "a start with no byte free for the cache", said(heard), bpm.at_s - began_s)
+        Row(
+            "full disk",
+            "a start with no byte free for the cache",
+            said(one.message for one in heard),
+            bpm.at_s - began_s,
+        )
     )
 
 

@@ -92,7 +92,7 @@ def test_a_share_of_one_core(bench: Bench, percent: float) -> None:
         percent=percent,
         fps=after.get("fps"),
         dropped=after["drops"]["frames"] - before["drops"]["frames"],
-        published=said(readings),
+        published=said(one.message for one in readings),
         readings=len(readings),
         apart_s=max(apart_s, default=LISTEN_S),
         late_ms=statistics.median(late_ms) if late_ms else 0.0,

@@ -6,7 +6,6 @@ The tests are one story and run in order, on one container.
 from __future__ import annotations
 
 import json
-import os
 import time
 from typing import Any, Dict, Iterator, List
 
@@ -14,7 +13,7 @@ import pytest
 
 from tests.long import container
 from tests.long.container import Box
-from tests.long.service import CONFIG, SOURCE
+from tests.long.service import configure
 
 _WHY_NOT = container.prepare()
 pytestmark = pytest.mark.skipif(_WHY_NOT is not None, reason=str(_WHY_NOT))
@@ -52,19 +51,10 @@ print(json.dumps(seen))
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    shared = tmp_path_factory.mktemp("shared")
-    wheel = container.build_wheel(shared)
-    root = container.make_root()
-    os.chmod(shared, 0o755)
-    (shared / "hrd.toml").write_text(CONFIG.format(source=SOURCE, model="student", metrics="false"))
-    running = Box(root, shared)
-    try:
-        running.run("pip", "install", "-q", "--no-index", "--no-deps", f"/shared/{wheel.name}")
+    with container.installed(tmp_path_factory.mktemp("shared")) as running:
         running.run("mkdir", "-p", "/etc/hrd")
-        running.run("cp", "/shared/hrd.toml", "/etc/hrd/hrd.toml")
+        configure(running)
         yield running
-    finally:
-        running.close()
 
 
 def ask(box: Box, path: str = "/", address: str = ADDRESS, **headers: str) -> List[Any]:

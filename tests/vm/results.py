@@ -26,19 +26,6 @@ class Row:
     recovered_s: Optional[float] = None
 
 
-def said(readings: List[Heard]) -> str:
-    """What was published, in order, each thing once in a row."""
-    words: List[str] = []
-    for heard in readings:
-        message = heard.message
-        word = "bpm" if "bpm" in message else f"`{message['state']}`"
-        if message.get("reason") not in (None, "NO_FACE", "FILLING_WINDOW", "CAMERA_LOST"):
-            word += f" {message['reason']}"
-        if not words or words[-1] != word:
-            words.append(word)
-    return ", ".join(words) if words else "nothing"
-
-
 def error_bpm(readings: List[Heard]) -> Optional[float]:
     """How far the worst bpm is from the truth; None where none was published."""
     errors = [abs(h.message["bpm"] - TRUE_BPM) for h in readings if "bpm" in h.message]

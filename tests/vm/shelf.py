@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 from typing import Callable, List, Optional
 
+from tests.long.recorder import said
 from tests.vm.film import TRUE_BPM
 from tests.vm.guest import Guest, Heard
 from tests.vm.image import Image
 from tests.vm.machines import ARM64, Machine
-from tests.vm.results import WITHIN_BPM, Row, error_bpm, said
+from tests.vm.results import WITHIN_BPM, Row, error_bpm
 
 CONFIG = """[source]
 spec = "{spec}"
@@ -133,7 +134,7 @@ class Shelf:
     ) -> None:
         """Keep what was found; AssertionError if anything that was published is wrong."""
         error = error_bpm(readings)
-        text = said(readings) if published is None else published
+        text = said(one.message for one in readings) if published is None else published
         self.rows.append(Row(scenario, done, text, error, recovered_s))
         print(self.rows[-1])
         wrong = [
