@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -23,6 +24,7 @@ _PLANAR = {
 
 _BT709 = 1  # AVCOL_SPC_BT709
 _FULL = 2  # AVCOL_RANGE_JPEG
+_UNSPECIFIED = 2  # AVCOL_PRI_UNSPECIFIED, AVCOL_TRC_UNSPECIFIED
 
 _AS_LARGE = 0.015
 """A JPEG's bytes differ by less from another's that shows the same but for the noise: 0.6 % at most
@@ -57,6 +59,9 @@ class RgbConverter:
         except av.error.FFmpegError:
             # a damaged header names colours that no standard has: take the usual ones for them
             self._settings["src_colorspace"] = "ITU601"
+            for name in ("color_primaries", "color_trc"):
+                with contextlib.suppress(AttributeError):  # before PyAV 16 they are not asked for
+                    setattr(frame, name, _UNSPECIFIED)
             try:
                 image = self._convert(frame)
             except av.error.FFmpegError as error:
