@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import struct
 import threading
@@ -13,7 +14,9 @@ import pytest
 from tests.long.recorder import said
 from tests.vm.film import Film
 from tests.vm.guest import Heard
+from tests.vm.image import recipe
 from tests.vm.initramfs import load_order
+from tests.vm.machines import AMD64, ARM64
 from tests.vm.results import Row, error_bpm, table
 from tests.vm.usb_camera import UsbCamera
 from tests.vm.usb_redir import BULK, CONTROL, HELLO, Setup
@@ -150,3 +153,10 @@ def test_results() -> None:
     assert error_bpm([heard(**fields)]) is None
     last = table([Row("a", "b", "c", 1.5, 2.25)]).splitlines()[-1]
     assert last == "| a | b | c | 1.5 | 2.2 s |"
+
+
+def test_an_image_is_made_anew_for_what_is_in_it_and_not_for_the_emulator() -> None:
+    slower = dataclasses.replace(AMD64, board=("-M", "pc"), memory_mb=512)
+    assert recipe(slower) == recipe(AMD64)
+    assert recipe(dataclasses.replace(AMD64, kernel="linux-image-rt-amd64")) != recipe(AMD64)
+    assert recipe(ARM64) != recipe(AMD64)

@@ -55,7 +55,8 @@ def cache() -> Path:
 
 def recipe(machine: Machine) -> str:
     """Changes whenever an image made now would be another."""
-    parts = [repr(machine), (ROOT / "constraints" / f"{machine.constraints}.txt").read_text()]
+    parts = [machine.arch, machine.kernel, machine.wheel_platform]
+    parts.append((ROOT / "constraints" / f"{machine.constraints}.txt").read_text())
     for module in (__file__, packages.__file__, initramfs.__file__):
         parts.append(Path(str(module)).read_text())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -84,7 +85,7 @@ def _make(machine: Machine, folder: Path) -> None:
     busybox = folder / "busybox"
     busybox.mkdir()
     archive.unpack("busybox-static", busybox)
-    if machine is not AMD64:
+    if machine.arch != AMD64.arch:
         _configure_as(root)
     version = kernel.replace("linux-image-", "")
     subprocess.run(["depmod", "-b", str(root), version], check=True)
@@ -100,7 +101,7 @@ def _make(machine: Machine, folder: Path) -> None:
     shutil.rmtree(root / "boot")
     (root / "boot").mkdir()
     make_disk(root, folder / "disk.img", DISK_MB)
-    if machine is AMD64:
+    if machine.arch == AMD64.arch:
         _keep_configuration(root)
     shutil.rmtree(root)
 
@@ -135,7 +136,7 @@ def _install_dependencies(machine: Machine, root: Path) -> None:
     environment of the machine's own Python."""
     site = root / "opt" / "hrd" / "lib" / "python3.11" / "site-packages"
     site.mkdir(parents=True, exist_ok=True)
-    if machine is AMD64:
+    if machine.arch == AMD64.arch:
         subprocess.run(["chroot", str(root), "python3", "-m", "venv", "/opt/hrd"], check=True)
     else:
         for bundled in (root / "usr" / "share" / "python-wheels").glob("pip-*.whl"):
