@@ -155,7 +155,7 @@ class Daemon:
             except EngineError as error:
                 self._take_back_engine(error)
                 return True
-            self._camera.ask(self._pipeline.demand)
+            self._camera.ask(self._overload.ease(self._pipeline.demand))
             self._setup.frame(frame, self._pipeline, self._config.reading.quality)
             if reading is not None:
                 self._publish_of_frame(reading)

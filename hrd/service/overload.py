@@ -1,9 +1,13 @@
-"""Whether this machine is too slow for its camera. Pure: counts and times in, a sentence out."""
+"""Whether this machine is too slow for its camera. Pure: counts and times in, a sentence out, and
+what to ask of the camera then."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Optional
+
+from hrd.types import Demand
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +23,9 @@ class Overload:
     def __init__(self) -> None:
         self.text = ""
         self._since_s: Optional[float] = None
+        self._behind_until_s: Optional[float] = None
+        self._behind = False
+        self._dropped = 0
         self._taken = 0
         self._dropped_before = 0
 
@@ -27,6 +34,11 @@ class Overload:
         start."""
         if self._since_s is None:
             self._since_s, self._dropped_before = now_s, dropped
+            self._dropped = dropped
+        if dropped != self._dropped:
+            self._dropped = dropped
+            self._behind_until_s = now_s + PERIOD_S
+        self._behind = self._behind_until_s is not None and now_s < self._behind_until_s
         self._taken += took_one
         if now_s - self._since_s < PERIOD_S:
             return
@@ -34,6 +46,11 @@ class Overload:
         every = lost + self._taken
         self._judge(lost, every)
         self._since_s, self._dropped_before, self._taken = now_s, dropped, 0
+
+    def ease(self, demand: Demand) -> Demand:
+        """What to ask of the camera instead. Until ``PERIOD_S`` after a drop frames come one by
+        one: several together would fill the queue at once, so that some in a row were dropped."""
+        return dataclasses.replace(demand, together_s=0.0) if self._behind else demand
 
     def _judge(self, lost: int, every: int) -> None:
         if lost > TOO_MANY * every:
