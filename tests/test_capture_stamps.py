@@ -131,6 +131,16 @@ def test_silence_is_kept() -> None:
     assert times.jumps == times.repaired == 0
 
 
+@pytest.mark.parametrize("fps", [10, 20, 25, 30])
+def test_lost_pictures_leave_a_hole_of_any_length(fps: int) -> None:
+    """As where a damaged packet takes those up to the next key picture with it."""
+    for lost in range(1, 50):
+        stamps = [i / fps for i in range(150) if not 60 <= i < 60 + lost]
+        result, times = placed(stamps)
+        assert seconds(result) == pytest.approx(stamps), lost
+        assert times.repaired == 0
+
+
 def test_slow_motion_is_played_at_the_rate_it_was_taken() -> None:
     times = FileTimes("clip", scale=0.25)
     stamps = steady(40, 3.0)

@@ -175,7 +175,8 @@ class FileTimes:
             return True  # the very last one: nothing goes on from it
         for count, value in enumerate(ahead, start=2):
             goes_on = last_s < value <= last_s + count * step_s + room_s
-            if goes_on and abs(value - raw_s) > room_s:
+            goes_on_from_this_s = raw_s + (count - 1) * step_s
+            if goes_on and abs(value - goes_on_from_this_s) > room_s:
                 return True
         return False
 
