@@ -118,7 +118,7 @@ def test_training_that_is_stopped_saves_and_says_how_to_go_on(tmp_path):
         assert found, said
         if more:
             assert re.search(rf"going on from step {reached}, \d\.\d of 3 minutes", said)
-        assert int(found.group(1)) >= reached + 50
+        assert int(found.group(1)) > reached
         reached = int(found.group(1))
         assert load_checkpoint(tmp_path / "runs/student/last.pt")["step"] == reached
 

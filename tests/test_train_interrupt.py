@@ -210,6 +210,27 @@ def test_ctrl_c_is_blocked_while_processes_are_started_and_then_comes():
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+def test_a_ctrl_c_that_another_thread_takes_waits_as_well():
+    """The kernel hands it to any thread that has not blocked it, such as tqdm's."""
+    went_on = []
+
+    def take() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.raise_signal(signal.SIGINT)  # this thread's; its handler is run in the main one
+
+    def work() -> None:
+        with undisturbed():
+            other = threading.Thread(target=take)
+            other.start()
+            other.join()
+            went_on.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert went_on == [True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_with_minutes_the_time_left_is_that_of_the_minutes(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])

@@ -67,8 +67,19 @@ class Interrupts:
 def undisturbed() -> Iterator[None]:
     """Ctrl-C waits for the end of this block. Processes started in it never see it, although a
     terminal sends it to all of a command's: whoever started them ends them, without tracebacks."""
+    handler = signal.getsignal(signal.SIGINT)
+    came = []
+    # the mask is this thread's, and new processes'; where another thread takes the signal
+    # (tqdm's), Python still runs the handler in the main one
+    waits = threading.current_thread() is threading.main_thread() and callable(handler)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if waits:
+        signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
     try:
         yield
     finally:
+        if waits:
+            signal.signal(signal.SIGINT, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
