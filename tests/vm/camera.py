@@ -12,7 +12,7 @@ from typing import Iterator
 
 import pytest
 
-from tests.vm.film import Film, face, film
+from tests.vm.film import SMALL, Film, face, film
 from tests.vm.shelf import Shelf
 from tests.vm.usb_camera import UsbCamera
 from tests.vm.uvc import AE_MODE, APERTURE_PRIORITY, EXPOSURE, MANUAL, WHITE_AUTO
@@ -36,18 +36,21 @@ def test_no_camera_at_boot(shelf: Shelf) -> None:
     shelf.record("no camera at boot", "the service is enabled, no camera is there", readings)
 
 
-@pytest.mark.parametrize("letters", ["MJPG", "YUYV"])
-def test_appears_late(shelf: Shelf, letters: str, mjpg: Film, yuyv: Film) -> None:
+@pytest.mark.parametrize("which", ["mjpg", "yuyv", "large"])
+def test_appears_late(shelf: Shelf, which: str, mjpg: Film, yuyv: Film, large: Film) -> None:
     began_s = shelf.guest.now_s()
-    with UsbCamera(shelf.guest.usb_port(0), [mjpg if letters == "MJPG" else yuyv]) as camera:
+    seen = {"mjpg": mjpg, "yuyv": yuyv, "large": large}[which]
+    with UsbCamera(shelf.guest.usb_port(0), [seen]) as camera:
         first = shelf.bpm(began_s)
         readings = [*shelf.guest.since(began_s), *shelf.listen_for(15.0)]
         status = shelf.guest.status()
-    assert status["camera"]["pixel_format"] == letters
+    assert status["camera"]["pixel_format"] == seen.letters
     rates = [heard.message["bpm"] for heard in readings if "bpm" in heard.message]
     sent = f"{camera.sent} pictures sent, {camera.dropped} dropped by the camera"
-    done = f"plugged in while hrd runs, 640x480 {letters}; {status['fps']:.1f} fps read, {sent}"
-    shelf.record(f"{letters} through uvcvideo", done, readings, first.at_s - began_s)
+    sent += f", {status['drops']['frames']} by hrd since its start"
+    size = f"{seen.width_px}x{seen.height_px} {seen.letters}"
+    done = f"plugged in while hrd runs, {seen.fps:g} fps; {status['fps']:.1f} fps read, {sent}"
+    shelf.record(f"{size} through uvcvideo", done, readings, first.at_s - began_s)
     assert max(abs(rate - 72.0) for rate in rates) <= 2.0
     shelf.state("no_camera", first.at_s)
 
@@ -177,7 +180,7 @@ def test_no_permission(shelf: Shelf, camera: UsbCamera) -> None:
 @pytest.mark.parametrize("letters", ["GREY", "NV12"])
 def test_wrong_format_only(shelf: Shelf, letters: str) -> None:
     began_s = shelf.guest.now_s()
-    with UsbCamera(shelf.guest.usb_port(0), [film(face()[:60], letters)]):
+    with UsbCamera(shelf.guest.usb_port(0), [film(face(SMALL)[:60], letters, every=2)]):
         shelf.guest.wait(lambda h: h.message["state"] != "no_camera", began_s, "it is read", 40.0)
         readings = [*shelf.guest.since(began_s), *shelf.listen_for(12.0)]
         status = shelf.guest.status()

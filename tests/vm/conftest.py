@@ -9,7 +9,7 @@ import pytest
 
 from tests.long.conftest import pytest_sessionfinish  # noqa: F401 - 77 where nothing ran
 from tests.vm import machines, results
-from tests.vm.film import Film, face, film
+from tests.vm.film import SMALL, Film, face, film
 from tests.vm.guest import make_overlay, make_supplies
 from tests.vm.image import get_image
 from tests.vm.packages import prepare
@@ -46,6 +46,7 @@ def shelf(folder: Path) -> Iterator[Shelf]:
     try:
         made.boot()
         made.install()
+        made.configure()
         yield made
     finally:
         made.close()
@@ -55,9 +56,16 @@ def shelf(folder: Path) -> Iterator[Shelf]:
 
 @pytest.fixture(scope="session")
 def mjpg() -> Film:
-    return film(face(), "MJPG")
+    """What an emulated processor keeps up with while others work on the real one."""
+    return film(face(SMALL), "MJPG", every=2)
 
 
 @pytest.fixture(scope="session")
 def yuyv() -> Film:
-    return film(face(), "YUYV")
+    return film(face(SMALL), "YUYV", every=2)
+
+
+@pytest.fixture(scope="session")
+def large() -> Film:
+    """What hrd asks a camera for: 640x480 MJPG at 30 a second."""
+    return film(face(), "MJPG")

@@ -15,6 +15,7 @@ from tests.long.format_servers import as_yuyv
 from tests.vm.image import ROOT, cache
 
 TRUE_BPM = 72.0
+SMALL = "320x240"
 QUALITY = 90
 """Of the pictures that the camera compresses: some 40 kB each at 640x480, as cameras' are."""
 _KEPT_QUALITY = 98
