@@ -6,7 +6,7 @@ import asyncio
 import functools
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Callable, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Iterable, List, Tuple
 
 import numpy as np
 
@@ -89,15 +89,18 @@ def measurement(bpm: int, ibi_s: Iterable[float]) -> bytes:
 
 class FakeBleak:
     """Stands in for the module bleak: one strap, which sends ``notifications`` (time, bytes), and
-    loses the connection at every None."""
+    loses the connection at every None. An exception there is raised by the next connection, an
+    empty tuple is a search that finds nothing."""
 
     class BleakError(Exception):
         pass
 
-    def __init__(self, notifications: List[Optional[Tuple[float, bytes]]], name: str = "H10"):
+    def __init__(self, notifications: List[Any], name: str = "H10"):
         self.now_s = 0.0
         self.connections = 0
         self.over = False
+        self.sought: List[float] = []
+        """How long each search was to last."""
         self._left = notifications
         self._device = SimpleNamespace(address="AA:BB:CC:DD:EE:FF", name=name)
         fake = self
@@ -105,6 +108,10 @@ class FakeBleak:
         class BleakScanner:
             @staticmethod
             async def find_device_by_filter(fits: Callable[..., bool], timeout: float) -> Any:
+                fake.sought.append(timeout)
+                if fake._left and fake._left[0] == ():
+                    fake._left.pop(0)
+                    return None
                 advertised = SimpleNamespace(service_uuids=[SERVICE])
                 return fake._device if fits(fake._device, advertised) else None
 
@@ -113,6 +120,8 @@ class FakeBleak:
                 self._lost = disconnected_callback
 
             async def __aenter__(self) -> Any:
+                if fake._left and isinstance(fake._left[0], Exception):
+                    raise fake._left.pop(0)
                 fake.connections += 1
                 return self
 

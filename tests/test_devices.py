@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import tty
@@ -121,6 +122,41 @@ def test_a_strap_that_drops_out_is_found_again(monkeypatch: Any) -> None:
     assert bleak.connections == 2
     with pytest.raises(DeviceError, match="the heart-rate strap other was not found"):
         list(Strap("other", FakeBleak([])).samples(lambda: False))
+
+
+def test_a_strap_that_is_away_for_long_is_looked_for_again(monkeypatch: Any) -> None:
+    """BlueZ forgets it meanwhile; bleak then waits in vain, and later knows no such device."""
+    for name in ("_LISTEN_S", "_RETRY_S"):
+        monkeypatch.setattr(f"hrd.devices.strap.{name}", 0.01)
+    sent = [(float(k), measurement(60 + k, [1.0])) for k in range(4)]
+    gone = [None, asyncio.TimeoutError(), (), (), FakeBleak.BleakError("no such device")]
+    bleak = FakeBleak([*sent[:2], *gone, *sent[2:]])
+    got = list(Strap("", bleak, clock=lambda: bleak.now_s).samples(lambda: bleak.over))
+    assert [one.bpm for one in got] == [60.0, 61.0, 62.0, 63.0]
+    assert bleak.connections == 2
+    assert bleak.sought == [20.0, 5.0, 5.0, 5.0, 5.0]
+
+
+def test_a_strap_that_lets_nobody_connect_is_told(monkeypatch: Any) -> None:
+    monkeypatch.setattr("hrd.devices.strap._RETRY_S", 0.01)
+    for error, said in (
+        (FakeBleak.BleakError("busy"), "busy"),
+        (asyncio.TimeoutError(), "Timeout"),
+    ):
+        bleak = FakeBleak(3 * [error])
+        with pytest.raises(DeviceError, match=f"does not let itself be connected to .*{said}"):
+            list(Strap("", bleak).samples(lambda: False))
+
+
+def test_bluetooth_that_is_off_is_told_in_words() -> None:
+    bleak = FakeBleak([FakeBleak.BleakError("no powered adapter", 3)])
+
+    async def refuse(fits: Any, timeout: float) -> None:
+        raise FakeBleak.BleakError("no powered adapter", 3)
+
+    bleak.BleakScanner.find_device_by_filter = staticmethod(refuse)  # type: ignore[method-assign]
+    with pytest.raises(DeviceError, match=r"read \(no powered adapter\); is Bluetooth switched on"):
+        list(Strap("", bleak).samples(lambda: False))
 
 
 def test_reference_files(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ SERVICE = "0000180d-0000-1000-8000-00805f9b34fb"
 MEASUREMENT = "00002a37-0000-1000-8000-00805f9b34fb"
 
 _FIND_S = 20.0
+_FIND_AGAIN_S = 5.0
 _RETRY_S = 2.0
+_FIRST_TRIES = 3
 _LISTEN_S = 0.2
 
 
@@ -45,7 +47,8 @@ def decode(data: bytes, time_s: float) -> Sample:
 
 class Strap(Device):
     """The strap of an address or name, or whichever is found first. A connection that is lost is
-    made again, for ever. ``backend``: the module bleak, or one that stands in for it."""
+    made again, for ever, to the same one. ``backend``: the module bleak, or what stands in for it.
+    """
 
     def __init__(
         self, which: str = "", backend: Any = None, clock: Callable[[], float] = time.time
@@ -76,7 +79,8 @@ class Strap(Device):
                 raise one
             if isinstance(one, Exception):
                 raise DeviceError(
-                    f"{self.name} cannot be read ({one}); is Bluetooth switched on?"
+                    f"{self.name} cannot be read ({_told(one)}); is Bluetooth switched on? "
+                    "(on Linux also: systemctl start bluetooth)"
                 ) from None
             yield one
 
@@ -88,43 +92,68 @@ class Strap(Device):
             said.put(error)
 
     async def _stay(self, said: Queue, is_over: Callable[[], bool]) -> None:
-        found: Optional[Any] = None
-        while not is_over():
-            if found is None:
-                found = await self._find()
-            lost = asyncio.Event()
-            try:
-                async with self._backend.BleakClient(
-                    found, disconnected_callback=lambda _, lost=lost: lost.set()
-                ) as client:
-
-                    def take(_: Any, data: bytearray) -> None:
-                        try:
-                            said.put(decode(bytes(data), self._clock()))
-                        except ValueError:
-                            pass  # a measurement that was cut short; the next one comes in a second
-
-                    await client.start_notify(MEASUREMENT, take)
-                    while not is_over() and not lost.is_set():
-                        try:
-                            await asyncio.wait_for(lost.wait(), _LISTEN_S)
-                        except asyncio.TimeoutError:
-                            pass
-            except self._backend.BleakError:
-                await asyncio.sleep(_RETRY_S)
-
-    async def _find(self) -> Any:
         which = self._which.lower()
+        found = await self._find(which, _FIND_S)
+        if found is None:
+            raise DeviceError(
+                f"{self.name} was not found within {_FIND_S:.0f} s; put it on, wet its contacts, "
+                "and end other programs that are connected to it"
+            )
+        which = which or found.address.lower()
+        failed = 0
+        was_connected = asyncio.Event()
+        while not is_over():
+            try:
+                if found is None:  # BlueZ forgets a device that it has not seen for half a minute
+                    found = await self._find(which, _FIND_AGAIN_S)
+                if found is not None:
+                    await self._hear(found, said, is_over, was_connected)
+                    continue
+            except (self._backend.BleakError, asyncio.TimeoutError, OSError, EOFError) as error:
+                failed += 1
+                found = None
+                if failed >= _FIRST_TRIES and not was_connected.is_set():
+                    raise DeviceError(
+                        f"{self.name} is there and does not let itself be connected to "
+                        f"({_told(error)}); end other programs that are connected to it"
+                    ) from None
+            await asyncio.sleep(_RETRY_S)
+
+    async def _hear(
+        self, found: Any, said: Queue, is_over: Callable[[], bool], was_connected: asyncio.Event
+    ) -> None:
+        """Put what a strap sends into ``said`` until the connection is lost or ``is_over()``."""
+        lost = asyncio.Event()
+        async with self._backend.BleakClient(
+            found, disconnected_callback=lambda _: lost.set()
+        ) as client:
+
+            def take(_: Any, data: bytearray) -> None:
+                try:
+                    said.put(decode(bytes(data), self._clock()))
+                except ValueError:
+                    pass  # a measurement that was cut short; the next one comes in a second
+
+            await client.start_notify(MEASUREMENT, take)
+            was_connected.set()
+            while not is_over() and not lost.is_set():
+                try:
+                    await asyncio.wait_for(lost.wait(), _LISTEN_S)
+                except asyncio.TimeoutError:
+                    pass
+
+    async def _find(self, which: str, within_s: float) -> Optional[Any]:
+        """The strap of a name or address in lower case, or any; None if there is none."""
 
         def fits(device: Any, advertised: Any) -> bool:
             if which:
                 return which in (device.address.lower(), (device.name or "").lower())
             return SERVICE in advertised.service_uuids
 
-        found = await self._backend.BleakScanner.find_device_by_filter(fits, timeout=_FIND_S)
-        if found is None:
-            raise DeviceError(
-                f"{self.name} was not found within {_FIND_S:.0f} s; put it on, wet its contacts, "
-                "and end other programs that are connected to it"
-            )
-        return found
+        return await self._backend.BleakScanner.find_device_by_filter(fits, timeout=within_s)
+
+
+def _told(error: Exception) -> str:
+    """Some errors have no text of their own, and some of bleak's have a code beside it."""
+    text = str(error) or type(error).__name__
+    return str(error.args[0]) if text.startswith("(") and error.args else text
