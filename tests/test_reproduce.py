@@ -38,6 +38,12 @@ def test_how_long_it_will_take_is_said_once(monkeypatch: Any, capsys: Any) -> No
     assert _span(7200.0) == "2.0 hours"
 
 
+def test_a_batch_is_of_all_processes(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert main(["reproduce", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
+    assert "give a multiple of 3" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_end_to_end(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     faces = tmp_path / "faces"

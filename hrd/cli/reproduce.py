@@ -57,7 +57,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--steps", type=int, default=0, metavar="N", help="of each network (default: 8000)"
     )
-    parser.add_argument("--batch", type=int, default=8, metavar="N", help="clips per batch (8)")
+    parser.add_argument(
+        "--batch", type=int, default=8, metavar="N", help="clips per batch, of all processes (8)"
+    )
     parser.add_argument(
         "--recode",
         type=int,
@@ -106,6 +108,11 @@ def _run(args: argparse.Namespace) -> int:
     for name, least in (("folds", 3), ("seeds", 1), ("steps", 0), ("batch", 1), ("recode", 0)):
         if getattr(args, name) < least:
             raise UsageError(f"--{name} must be at least {least}")
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if args.batch % ranks:
+        raise UsageError(
+            f"--batch {args.batch} cannot be shared by {ranks} processes: give a multiple of {ranks}"
+        )
     if args.layout not in LAYOUTS:
         raise UsageError(f"--layout must be one of {', '.join(LAYOUTS)}")
     try:

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from hrd.train.losses import neg_pearson, rate_cross_entropy, spectral_divergence
 from hrd.train.models import NetSpec, geometries
+from hrd.train.rank import shared
 
 _MAP_SIDE = 6
 _MAP_STRIDE_FRAMES = 15
@@ -129,7 +130,7 @@ def signal_loss(
 ) -> Tuple[Tensor, Tensor]:
     """Gated negPearson and spectral divergence to the teacher's signal (B, N), and the weighted
     sum of both: ``(weighted, pearson)``."""
-    trust = gate.sum().clamp(min=1e-3)
+    trust = shared(gate, 1e-3)
     pearson = (neg_pearson(student, teacher) * gate).sum() / trust
     divergence = (spectral_divergence(student, teacher, fs_hz) * gate).sum() / trust
     return weights.signal * pearson + weights.spectrum * divergence, pearson.detach()

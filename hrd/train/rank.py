@@ -47,6 +47,17 @@ def find_rank(device: str) -> Rank:
     return Rank(index, ranks, chosen)
 
 
+def shared(weights: torch.Tensor, least: float) -> torch.Tensor:
+    """What a process divides its clips' weighted losses by: the sum of all processes' ``weights``,
+    at least ``least``, over their number. The mean of the processes' gradients is then that of one
+    process with all clips."""
+    total = weights.detach().sum()
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return total.clamp(min=least)
+    torch.distributed.all_reduce(total)
+    return total.clamp(min=least) / torch.distributed.get_world_size()
+
+
 def meet(device: str) -> None:
     """Wait until every process of a ``torchrun`` launch has come here."""
     if find_rank(device).ranks > 1:

@@ -44,6 +44,7 @@ class Settings:
     """What makes a reproduction what it is; one that is gone on with must have the same.
 
     ``seeds``: how many pairs of students. ``steps`` 0: those of ``hrd train``'s recipes.
+    ``batch_clips``: of all processes together, so that their number changes nothing.
     """
 
     layout: str
@@ -168,7 +169,7 @@ def _config(
         data=data,
         out=str(out),
         steps=steps,
-        batch_clips=settings.batch_clips,
+        batch_clips=settings.batch_clips // find_rank(machine.device).ranks,
         device=machine.device,
         workers=machine.workers,
         threads=machine.threads,
