@@ -111,7 +111,8 @@ def _run(args: argparse.Namespace) -> int:
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if args.batch % ranks:
         raise UsageError(
-            f"--batch {args.batch} cannot be shared by {ranks} processes: give a multiple of {ranks}"
+            f"--batch {args.batch} cannot be shared by {ranks} processes; "
+            f"give a multiple of {ranks}"
         )
     if args.layout not in LAYOUTS:
         raise UsageError(f"--layout must be one of {', '.join(LAYOUTS)}")
