@@ -287,7 +287,7 @@ class PulseStage:
         estimate = self._estimator.estimate()
         if estimate is not None and self._on_estimate is not None:
             self._on_estimate(time_s, estimate)
-        reason = self.quality.verdict(self._fps())
+        reason = self.quality.verdict(self._fps(), self.rate.silent_share())
         snr = estimate.snr_db if estimate is not None else None
         if reason is not None:
             self._gate.refuse()

@@ -16,6 +16,9 @@ __all__ = ["QualityConfig", "QualityGate"]
 
 _SATURATED = 250.0
 _MEMORY_S = 3.0
+_MOST_SILENT = 0.15
+"""Share of the last seconds without any picture: what is read across more holes than that may
+miss beats."""
 
 
 @dataclass(frozen=True)
@@ -78,20 +81,24 @@ class QualityGate:
             return False
         return self._looks[-1].time_s - self._changed_s > self._config.frozen_s
 
-    def verdict(self, fps: Optional[float]) -> Optional[Reason]:
+    def verdict(self, fps: Optional[float], silent_share: float = 0.0) -> Optional[Reason]:
         """Why no pulse can be read from the last seconds, the plainest reason first."""
-        return next(iter(self.problems(fps)), None)
+        return next(iter(self.problems(fps, silent_share)), None)
 
-    def problems(self, fps: Optional[float]) -> Tuple[Reason, ...]:
-        """Everything that speaks against a pulse in the last seconds, the plainest first."""
+    def problems(self, fps: Optional[float], silent_share: float = 0.0) -> Tuple[Reason, ...]:
+        """Everything that speaks against a pulse in the last seconds, the plainest first.
+
+        ``fps``, ``silent_share``: what ``FrameRateMeter`` says of the pictures.
+        """
         mean, config = self.quality(), self._config
         if mean is None:
             return ()
+        too_few = fps is not None and fps < config.min_fps
         limits = (
             (Reason.FACE_TOO_SMALL, mean.face_px < config.min_face_px),
             (Reason.TOO_DARK, mean.luma < config.min_luma),
             (Reason.TOO_BRIGHT, mean.saturated > config.max_saturated),
-            (Reason.LOW_FRAME_RATE, fps is not None and fps < config.min_fps),
+            (Reason.LOW_FRAME_RATE, too_few or silent_share > _MOST_SILENT),
             (Reason.MOTION, mean.motion_per_s > config.max_motion_per_s),
         )
         return tuple(reason for reason, exceeded in limits if exceeded)

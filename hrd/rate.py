@@ -53,6 +53,14 @@ class FrameRateMeter:
         with self._lock:
             return _rate(self._times)
 
+    def silent_share(self) -> float:
+        """Of the window, the share (0..1) that lies in silences over GAP_S."""
+        with self._lock:
+            times_s = np.array(self._times)
+        intervals_s = np.diff(times_s)
+        span_s = float(intervals_s.sum())
+        return float(intervals_s[intervals_s > GAP_S].sum()) / span_s if span_s > 0.0 else 0.0
+
     def measure(self, now_s: Optional[float] = None) -> FrameRate:
         """What was measured; with ``now_s``, no rate once the window has passed in silence."""
         with self._lock:

@@ -209,6 +209,7 @@ def test_gaps_are_counted_and_slow_the_rate():
     rate = meter.measure()
     assert rate.gaps == 2
     assert rate.fps == pytest.approx(6 / 1.9)
+    assert meter.silent_share() == pytest.approx(1.35 / 1.9)
 
 
 def test_no_rate_without_frames_or_after_silence():

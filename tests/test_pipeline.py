@@ -89,6 +89,8 @@ def test_losing_the_face_takes_the_bpm_away_at_once_and_it_starts_again() -> Non
         (lambda i: skin_frame(i, i / 30, level=12), Reason.TOO_DARK),
         (lambda i: skin_frame(i, i / 30, level=400), Reason.TOO_BRIGHT),
         (lambda i: skin_frame(i, i / 8), Reason.LOW_FRAME_RATE),
+        # 14 a second, but a third of the time nothing at all
+        (lambda i: skin_frame(i, i / 20 + 0.4 * (i // 20)), Reason.LOW_FRAME_RATE),
         (lambda i: skin_frame(i, i / 30, bpm=None, noise=3.0), Reason.WEAK_SIGNAL),
         (lambda i: skin_frame(i, i / 30, shift_px=6 * np.sin(i * 0.8)), Reason.MOTION),
     ],

@@ -34,6 +34,9 @@ class _Rate:
     def fps(self) -> float:
         return 30.0
 
+    def silent_share(self) -> float:
+        return 0.0
+
 
 class FakePipeline:
     """The parts of a pipeline that the report reads, after the given views of a face."""

@@ -82,7 +82,7 @@ def setup_message(
     message["luma"] = round(quality.luma, 1)
     message["saturated"] = round(quality.saturated, 3)
     message["motion_per_s"] = round(quality.motion_per_s, 3)
-    problems = pipeline.pulse.quality.problems(fps)
+    problems = pipeline.pulse.quality.problems(fps, pipeline.pulse.rate.silent_share())
     if frame.unreliable_time:
         problems = (Reason.UNRELIABLE_TIMESTAMPS, *problems)
     message["in_the_way"] = [reason.value for reason in problems]
