@@ -118,6 +118,9 @@ def _keep_configuration(root: Path) -> None:
     """What the packages' scripts have made: the same files for every architecture."""
     kept = cache() / "configuration.tar"
     names = ["etc", "var/lib/dpkg/status", "opt/hrd"]
+    for link in sorted((root / "usr" / "bin").iterdir()):  # such as awk, of no package's own
+        if link.is_symlink() and os.readlink(link).startswith("/etc/alternatives/"):
+            names.append(f"usr/bin/{link.name}")
     excluded = ["--exclude=etc/ld.so.cache", "--exclude=opt/hrd/lib/python3.11/site-packages"]
     tar = ["tar", "-c", "-f", str(kept), "-C", str(root), *excluded, *names]
     subprocess.run(tar, check=True)

@@ -104,6 +104,9 @@ def bootstrap(root: Path, arch: str, packages: List[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     archives = root / "var" / "cache" / "apt" / "archives"
     if foreign:
+        if (root / "proc").is_symlink():  # to itself, once it is the machine's root
+            (root / "proc").unlink()
+            (root / "proc").mkdir()
         for package in sorted(archives.glob("*.deb")):
             unpack(package, root)
         shutil.rmtree(root / "debootstrap")
