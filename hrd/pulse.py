@@ -43,6 +43,9 @@ STAGES = ("quality", "window", "engine", "reference", "estimate")
 
 MAX_CUTS = 100
 
+_OVERDUE_HOPS = 2.5
+"""Frames so rare that each begins the signal anew complete no chunk: it is said without one then."""
+
 
 @dataclass(frozen=True)
 class PulseConfig:
@@ -133,6 +136,8 @@ class PulseStage:
         )
         if unread and not self.quality.frozen():
             return self._say(self._judge_unread(view.time_s))
+        if last is not None and view.time_s - last.time_s >= _OVERDUE_HOPS * self._hop_s:
+            return self._say(self._judge_overdue(view.time_s))
         return None
 
     def finish(self) -> Optional[Reading]:
@@ -279,6 +284,16 @@ class PulseStage:
     def _judge_unread(self, time_s: float) -> Reading:
         """A face is there, no signal yet."""
         return self._refuse(time_s, State.WARMING_UP, Reason.FILLING_WINDOW)
+
+    def _judge_overdue(self, time_s: float) -> Reading:
+        """A face is there, and no chunk comes: never a bpm, which would be of an older signal."""
+        self._gate.refuse()
+        if self.quality.frozen():
+            return self._refuse(time_s, State.NO_CAMERA, Reason.CAMERA_LOST)
+        reason = self.quality.verdict(self._fps())
+        if reason is not None:
+            return self._refuse(time_s, State.UNSURE, reason)
+        return self._judge_unread(time_s)
 
     def _judge(self, time_s: float) -> Reading:
         """What can be said after a chunk."""

@@ -10,6 +10,7 @@ from hrd.estimate.estimator import Estimate
 from hrd.face.stage import FaceStage
 from hrd.pulse import PulseStage
 from hrd.types import FaceView, NoFace, Reading, Reason, RoiFrame, State
+from hrd.window import RESTART_GAP_S
 from tests.fakes import SKIN_FACE, PlannedDetector, always, skin_frame
 
 
@@ -128,3 +129,19 @@ def test_the_face_stage_says_where_a_source_was_cut() -> None:
     stage = FaceStage(always(SKIN_FACE))
     views = [stage.push(replace(skin_frame(i, i / 30), cut=i == 20)) for i in range(30)]
     assert [view.time_s for view in views if view.anew] == [20 / 30]
+
+
+def test_frames_too_rare_to_make_a_signal_of_are_said_to_be_all_the_same() -> None:
+    """So far apart each begins the signal anew, and no chunk is ever complete."""
+    step_s = RESTART_GAP_S + 0.1
+    face = FaceStage(always(SKIN_FACE))
+    times_s = [i / 30 for i in range(240)] + [8.0 + step_s * i for i in range(30)]
+    readings = read(
+        PulseStage(PosEngine()),
+        [face.push(skin_frame(i, time_s, bpm=66.0)) for i, time_s in enumerate(times_s)],
+    )
+    assert readings[-1].reason is Reason.LOW_FRAME_RATE
+    rare = [reading for reading in readings if reading.time_s > 9.0]
+    assert all(reading.bpm is None for reading in rare)
+    steps_s = [b.time_s - a.time_s for a, b in zip(rare, rare[1:])]
+    assert max([*steps_s, times_s[-1] - rare[-1].time_s]) < 2.5 + step_s

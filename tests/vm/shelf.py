@@ -25,6 +25,7 @@ lock_exposure = {lock}
 """
 
 _LIKE_A_JETSON = """
+mkdir -p /usr/local/bin /usr/local/sbin
 echo '# R36 (release), REVISION: 3.0, GCID: 0, BOARD: generic' > /etc/nv_tegra_release
 printf '#!/bin/sh\\n' > /usr/local/sbin/apt-get
 chmod 755 /usr/local/sbin/apt-get
