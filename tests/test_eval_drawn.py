@@ -17,6 +17,7 @@ import hrd
 from hrd.evaluation import conditions, drawn, painted, testset
 from hrd.evaluation.recording import DataError, Recording, ReferenceRate
 from hrd.evaluation.sampling import sample_codec
+from hrd.evaluation.session import Choice, make_plan
 from hrd.sim.lens import Sensor
 from hrd.train.generator import FIRST_TRAINING_SEED, TEST_SEEDS, VALIDATION_SEEDS
 from hrd.types import RoiFrame
@@ -234,6 +235,25 @@ def test_painted_clips_of_every_kind(tmp_path: Path) -> None:
     entries = painted.entries(path, 2, str(tmp_path / "cache"))
     assert len(entries) == 2 * len(painted.SKIN_GROUPS) * len(painted.MOTIONS)
     assert len({entry.name for entry in entries}) == len(entries)
+
+
+def test_a_folder_of_traces_is_told_apart_by_trace(tmp_path: Path) -> None:
+    folder = tmp_path / "traces"
+    folder.mkdir()
+    write_trace(folder / "b.npz")
+    write_trace(folder / "a.npz")
+    plan = make_plan(Choice("painted", str(folder), clips=1, cache=str(tmp_path / "cache")))
+    assert len(plan.entries) == 2 * len(painted.SKIN_GROUPS) * len(painted.MOTIONS)
+    assert plan.title == "the real pulse of 2 traces of traces on drawn faces"
+    sections = [entry.section for entry in plan.entries]
+    assert sections == sorted(sections, key=list(painted.MOTIONS).index)
+    first = plan.entries[0]
+    recording = first.load()
+    assert first.name == recording.name == "a: skin 2, still, face 0"
+    assert recording.groups["trace"] == "a"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"holds no \.npz"):
+        make_plan(Choice("painted", str(tmp_path / "empty")))
 
 
 @pytest.mark.parametrize(

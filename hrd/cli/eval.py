@@ -21,6 +21,7 @@ _LAYOUTS = (
     "simulated",
     "testset",
     "painted",
+    "films",
 )
 _METHODS = ("student", "teacher", "pos", "chrom", "green")
 _DIFFICULTIES = ("easy", "typical", "hard", "low-bitrate", "no-pulse", "step", "ramp", "cameras")
@@ -43,12 +44,16 @@ layouts, and what DIR holds:
   scamps       SCAMPS                P000001.mat, ...
   simulated    from hrd simulate     NAME/{vid.avi, ground_truth.txt, recipe.json}
   testset      hrd's frozen simulated test set: no DIR, drawn on first use and kept (--cache)
-  painted      a real colour trace on drawn faces: DIR is its .npz (rgb, t, bvp, bvp_t)
+  painted      a real colour trace on drawn faces: DIR is its .npz (rgb, t, bvp, bvp_t), or a folder
+               of such files
+  films        your own films, of whom one mean rate each is known: films.csv (a line `file,bpm`,
+               then one for each film; bpm empty: no pulse) beside them
 
 examples:
   hrd eval ubfc-rppg ~/data/UBFC/DATASET_2 --out ubfc       our rows under the paper's
   hrd eval testset --difficulty typical --clips 12          a quick look
   hrd eval testset --model "no KD=runs/plain/student.onnx"  two students side by side
+  hrd eval films ~/clips --recompress --out clips           also as cheap recorders store them
   hrd eval pure ~/data/PURE --methods student,pos --limit 4 --json | jq '.sections[0].windows'
 
 One bad recording does not end the run: it is reported, left out and counted. Exit codes: 0 done,
@@ -93,7 +98,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         choices=("bvp", "rate"),
         help=(
             "true heart rate from the reference wave's spectrum, or the rate that the data set "
-            "gives (default: bvp; simulated and testset: rate)"
+            "gives (default: bvp; simulated, testset and films: rate)"
         ),
     )
     parser.add_argument(
@@ -115,6 +120,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         type=int,
         metavar="N",
         help="testset: clips per difficulty (default: 36); painted: faces per kind (default: 2)",
+    )
+    parser.add_argument(
+        "--recompress",
+        action="store_true",
+        help="films: each also as cheap recorders store it, in MPEG-4 at 256 kb/s and 20 fps and "
+        "in H.264 at 300 kb/s",
     )
     parser.add_argument(
         "--cache",
@@ -151,7 +162,15 @@ def run(args: argparse.Namespace) -> int:
         names = [name.strip() for name in names if name.strip()]
     specs, left_out = choose_methods(names, args.models)
     plan = make_plan(
-        Choice(args.layout, args.dir, args.limit, args.difficulty, args.clips, args.cache)
+        Choice(
+            args.layout,
+            args.dir,
+            args.limit,
+            args.difficulty,
+            args.clips,
+            args.cache,
+            args.recompress,
+        )
     )
     bar = tqdm(
         total=len(plan.entries), unit=" recording", desc=args.layout, file=sys.stderr, disable=None

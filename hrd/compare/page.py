@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -11,12 +9,7 @@ from hrd.compare import pictures
 from hrd.compare.align import GIVEN
 from hrd.compare.figures import Comparison
 from hrd.errors import HrdError, UsageError
-
-_STYLE = (
-    "body{font:15px/1.5 sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}"
-    "table{border-collapse:collapse}td,th{padding:.25rem .8rem .25rem 0;text-align:left;"
-    "border-bottom:1px solid #ddd}img{max-width:100%}"
-)
+from hrd.htmlpage import html_page
 
 NOTE = (
     "Truth: the mean rate of the beats in the last 8 s before a reading. hrd gives a confidence "
@@ -88,7 +81,8 @@ def write_page(path: Path, report: Dict[str, Any], comparisons: List[Comparison]
                 written.append(beside)
             path.write_text(_markdown(report, written[1:]), encoding="utf-8")
         else:
-            path.write_text(_html(report, drawn), encoding="utf-8")
+            text = html_page("hrd beside a reference", rows(report), _notes(report), drawn)
+            path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise HrdError(
             f"{path} cannot be written: {error.strerror}; choose another --out"
@@ -120,23 +114,3 @@ def _markdown(report: Dict[str, Any], images: List[Path]) -> str:
 
 def _line(cells: List[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
-
-
-def _html(report: Dict[str, Any], drawn: List[Tuple[str, bytes]]) -> str:
-    heading, *body = rows(report)
-    table = [_cells("th", heading), *(_cells("td", row) for row in body)]
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in _notes(report))
-    images = "".join(
-        f'<p><img alt="{name}" src="data:image/png;base64,{base64.b64encode(png).decode()}"></p>'
-        for name, png in drawn
-    )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f"<title>hrd beside a reference</title><style>{_STYLE}</style>"
-        f"<h1>hrd beside a reference</h1><table>{''.join(table)}</table><ul>{notes}</ul>{images}"
-        "</html>\n"
-    )
-
-
-def _cells(tag: str, cells: List[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"

@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
@@ -103,6 +103,36 @@ def recipe() -> Dict[str, Any]:
         "motions": MOTIONS,
         "conditions": {name: dataclasses.asdict(CONDITIONS[name]) for name in MOTIONS.values()},
     }
+
+
+def find_traces(path: Path) -> List[Path]:
+    """The trace, or those of a folder. Raises ``DataError`` if it holds none."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.npz"))
+    if not found:
+        raise DataError(f"{path} holds no .npz; give a colour trace, or a folder of them")
+    return found
+
+
+def entries_of_all(paths: Sequence[Path], clips: int, cache: Optional[str]) -> List[Entry]:
+    """``entries`` of several traces, each clip named and grouped by its trace."""
+    found = []
+    for path in paths:
+        for entry in entries(path, clips, cache):
+            load = partial(_load_of, path.stem, entry.load)
+            found.append(dataclasses.replace(entry, name=f"{path.stem}: {entry.name}", load=load))
+    return sorted(found, key=lambda one: tuple(MOTIONS).index(one.section))
+
+
+def _load_of(trace: str, load: Callable[[], Recording]) -> Recording:
+    recording = load()
+    return dataclasses.replace(
+        recording,
+        name=f"{trace}: {recording.name}",
+        subject=f"{trace}: {recording.subject}",
+        groups={"trace": trace, **recording.groups},
+    )
 
 
 def entries(

@@ -32,8 +32,8 @@ def clean(value: Any) -> Any:
 
 
 def write(folder: Path, report: Dict[str, Any], results: Sequence[RecordingResult]) -> List[Path]:
-    """Write report.md, report.json, windows.csv, recordings.csv and the pictures; returns what was
-    written.
+    """Write report.md, report.json, windows.csv, recordings.csv, the pictures, and report.html for
+    one look; returns what was written.
 
     Raises ``HrdError`` if the folder cannot be written to, or matplotlib is not there.
     """
@@ -52,8 +52,12 @@ def write(folder: Path, report: Dict[str, Any], results: Sequence[RecordingResul
             f"{folder} cannot be written to ({error.strerror}); choose another --out"
         ) from None
     from hrd.evaluation import pictures
+    from hrd.evaluation.page import page
 
-    return paths + pictures.draw_all(folder, report, results)
+    drawn = pictures.draw_all(folder, report, results)
+    paths.append(folder / "report.html")
+    paths[-1].write_text(page(report, drawn), encoding="utf-8")
+    return paths + drawn
 
 
 def write_rows(path: Path, rows: Sequence[WindowRow]) -> None:

@@ -20,7 +20,7 @@ from hrd.paths import expand
 from hrd.pipeline import PipelineConfig
 from hrd.types import TRUTH_S
 
-SIMULATED, TESTSET, PAINTED = "simulated", "testset", "painted"
+SIMULATED, TESTSET, PAINTED, FILMS = "simulated", "testset", "painted", "films"
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,14 @@ class Choice:
     difficulties: Optional[Sequence[str]] = None
     clips: Optional[int] = None
     cache: Optional[str] = None
+    recompress: bool = False
 
 
 def make_plan(choice: Choice) -> Plan:
     """List the recordings. Raises ``DataError`` if there are none, ``UsageError`` if the choice
     cannot be meant."""
+    if choice.recompress and choice.layout != FILMS:
+        raise UsageError("--recompress is for the layout films only")
     if choice.layout == TESTSET:
         plan = _test_set(choice)
     elif choice.layout == PAINTED:
@@ -62,14 +65,27 @@ def make_plan(choice: Choice) -> Plan:
                 raise UsageError(f"--{name} is for the layouts testset and painted only")
         if choice.where is None:
             raise UsageError(f"{choice.layout} needs the directory that the data set is in")
+        if choice.layout == FILMS:
+            return _limited(_films(choice.where, choice.recompress), choice.limit)
         layout = LAYOUTS[choice.layout]
         entries = find_recordings(layout, expand(choice.where))
         plan = Plan(layout.name, layout.title, entries, simulated=layout.name == SIMULATED)
-    if choice.limit is None:
+    return _limited(plan, choice.limit)
+
+
+def _limited(plan: Plan, limit: Optional[int]) -> Plan:
+    if limit is None:
         return plan
-    if choice.limit < 1:
-        raise UsageError(f"--limit {choice.limit} leaves nothing to evaluate")
-    return replace(plan, entries=plan.entries[: choice.limit])
+    if limit < 1:
+        raise UsageError(f"--limit {limit} leaves nothing to evaluate")
+    return replace(plan, entries=plan.entries[:limit])
+
+
+def _films(where: str, recompress: bool) -> Plan:
+    from hrd.evaluation import films
+
+    folder = expand(where)
+    return Plan(FILMS, f"the films of {folder.name}", films.entries(folder, recompress))
 
 
 def _test_set(choice: Choice) -> Plan:
@@ -112,16 +128,22 @@ def _painted(choice: Choice) -> Plan:
     clips = choice.clips if choice.clips is not None else 2
     if clips < 1 or clips > 100:
         raise UsageError(f"--clips {clips}: from 1 to 100 faces of each kind can be had")
-    entries = painted.entries(path, clips, choice.cache)
+    traces = painted.find_traces(path)
+    what = traces[0].name
+    if len(traces) == 1:
+        entries = painted.entries(traces[0], clips, choice.cache)
+    else:
+        entries = painted.entries_of_all(traces, clips, choice.cache)
+        what = f"{len(traces)} traces of {path.name}"
     facts = {
         "version": painted.VERSION,
-        "trace": path.name,
-        "trace_sha256": painted.load_trace(path).sha256,
+        "trace": ", ".join(one.name for one in traces),
+        "trace_sha256": ", ".join(painted.load_trace(one).sha256 for one in traces),
         "clips": clips,
     }
     return Plan(
         PAINTED,
-        f"the real pulse of {path.name} on drawn faces",
+        f"the real pulse of {what} on drawn faces",
         entries,
         facts={"painted": facts},
     )
@@ -156,7 +178,7 @@ def evaluate(
     """
     methods = {spec.name: describe(spec) for spec in specs}
     if reference is None:
-        reference = RATE if plan.layout in (TESTSET, SIMULATED) else BVP
+        reference = RATE if plan.layout in (TESTSET, SIMULATED, FILMS) else BVP
     job = Job(tuple(specs), pipeline, reference, detector)
     results: List[RecordingResult] = []
     for result in run_all(plan.entries, job, workers, on_frame):
