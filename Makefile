@@ -90,8 +90,10 @@ test-service: $(DEVELOPMENT)  ## the services under a real systemd, in a contain
 
 test-vm: $(DEVELOPMENT)  ## a machine with a kernel, a USB camera and boots of its own (root, QEMU; ARCH=arm64, ONLY=a,b)
 	@mkdir -p build
+	$(BIN)/python -m pip install -q -e '.[bluetooth]'
 	ARCH=$(ARCH) $(BIN)/python -m pytest -q -rs --junitxml=build/vm-$(or $(ARCH),amd64).xml \
-		$(if $(ONLY),-k "$(subst $(comma), or ,$(ONLY))") $(addprefix tests/vm/,camera.py slow.py service.py) $(ARGS)
+		$(if $(ONLY),-k "$(subst $(comma), or ,$(ONLY))") \
+		$(addprefix tests/vm/,camera.py slow.py service.py bluetooth.py) $(ARGS)
 
 test-slow: $(DEVELOPMENT)  ## the daemon with 100 to 2 per cent of a core (root, control groups)
 	$(BIN)/python -m pytest -q -rs tests/long/slow.py $(ARGS)

@@ -1,0 +1,93 @@
+"""What a virtual machine needs to hear a Bluetooth strap: BlueZ, bleak, and a disk to bring them.
+
+The controller's end of a serial line is a UNIX socket here, which bumble connects to
+(``tests/vm/heart_strap.py``); in the machine BlueZ's ``btattach`` gives that line to the kernel.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import List
+
+from tests.vm.guest import Guest
+from tests.vm.image import cache, make_disk
+from tests.vm.machines import Machine
+from tests.vm.packages import Archive
+
+_PACKAGES = ("bluez", "libasound2", "libdw1", "libelf1", "libglib2.0-0")
+"""BlueZ and those libraries of it that the image lacks."""
+
+_PYTHON = ("bleak", "dbus-fast", "typing-extensions", "pyserial", "scipy")
+"""Of hrd's extras devices and eval; the image has the rest."""
+
+DISK_MB = 400
+AT = "/run/radio"
+HRD = ("env", f"PYTHONPATH={AT}/site", "/opt/hrd/bin/python", "-m", "hrd")
+"""hrd with its extras in the machine."""
+
+_SET_UP = f"""
+set -e
+mkdir -p {AT}
+mount -o ro /dev/vdc {AT}
+tar -c -C {AT}/root . | tar -x --keep-directory-symlink --no-same-owner -C /
+ldconfig
+systemctl daemon-reload
+systemctl reload dbus
+"""
+_ATTACH = """
+set -e
+modprobe hci_uart
+cd /sys/bus/pci/drivers/serial/*/tty
+exec btattach -B /dev/$(ls) -P h4 -S 115200
+"""
+
+
+def make_radio_disk(machine: Machine, wheel: Path, folder: Path) -> Path:
+    """A disk with BlueZ as Debian has it, and Python's packages."""
+    files = folder / "radio"
+    archive = Archive(cache() / f"packages-{machine.arch}", machine.arch)
+    (files / "root").mkdir(parents=True)
+    for package in _PACKAGES:
+        archive.unpack(package, files / "root")
+    site = files / "site"
+    pip: List[str] = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq"]
+    where = ["--only-binary=:all:", "--python-version=3.11", "--implementation=cp"]
+    where += [f"--platform=manylinux2014_{machine.wheel_platform}"]
+    where += [f"--platform=manylinux_2_{n}_{machine.wheel_platform}" for n in range(17, 37)]
+    wheels = cache() / "wheels" / f"{machine.constraints}-radio"
+    wanted = ["--no-deps", *_PYTHON]
+    subprocess.run([*pip, "download", *where, "-d", str(wheels), *wanted], check=True)
+    local = ["--no-index", f"--find-links={wheels}", "--no-compile", f"--target={site}"]
+    subprocess.run([*pip, "install", *where, *local, *wanted, str(wheel)], check=True)
+    compiling = ["-m", "compileall", "-q", "-s", str(files), "-p", AT, str(site)]
+    subprocess.run([sys.executable, *compiling], stdout=subprocess.DEVNULL)
+    disk = folder / "radio.img"
+    make_disk(files, disk, DISK_MB)
+    return disk
+
+
+def arguments(disk: Path, socket: Path) -> List[str]:
+    """QEMU's, for that disk and a serial line whose other end is ``socket``."""
+    return [
+        *("-drive", f"file={disk},if=none,id=radio,format=raw,readonly=on"),
+        *("-device", "virtio-blk-pci,drive=radio"),
+        *("-chardev", f"socket,id=hci,path={socket},server=on,wait=off"),
+        *("-device", "pci-serial,chardev=hci"),
+    ]
+
+
+def set_up(guest: Guest) -> None:
+    """Install BlueZ; no controller is there yet."""
+    guest.run("sh", "-c", _SET_UP)
+
+
+def attach(guest: Guest) -> None:
+    """Give the line to the kernel as a controller's, and start BlueZ's daemon."""
+    guest.start("sh", "-c", _ATTACH)
+    waiting = "until [ -e /sys/class/bluetooth/hci0 ]; do sleep 0.2; done"
+    guest.run("sh", "-c", waiting, timeout_s=60.0)
+    guest.run("systemctl", "start", "bluetooth")
+    waiting = "until bluetoothctl show | grep -q 'Powered: yes'; do bluetoothctl power on; done"
+    guest.run("timeout", "60", "sh", "-c", waiting, timeout_s=90.0)
