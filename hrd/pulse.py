@@ -44,7 +44,7 @@ STAGES = ("quality", "window", "engine", "reference", "estimate")
 MAX_CUTS = 100
 
 _OVERDUE_HOPS = 2.5
-"""Frames so rare that each begins the signal anew complete no chunk: it is said without one then."""
+"""Frames so rare that each begins the signal anew complete no chunk: it is said without."""
 
 
 @dataclass(frozen=True)
