@@ -2,8 +2,8 @@
 
 ``hrd simulate faces`` draws people as a good camera sees them; ``python tools/odd_camera.py faces
 odd`` makes the same data set of them as a cheap recorder under a coloured lamp leaves it, in the
-same layout; ``--camera green`` as a dim room and 15 frames a second do. docs/recordings.md
-fine-tunes hrd for both.
+same layout, which docs/recordings.md fine-tunes hrd for; ``--camera green`` as a dim room and 15
+frames a second do.
 """
 
 from __future__ import annotations
