@@ -76,7 +76,7 @@ def test_unplugged_and_back_with_another_number(
         back = shelf.bpm(plugged_s)
         after = shelf.guest.status()["camera"]["source"]
         readings = shelf.guest.since(began_s, back.at_s)
-    shelf.guest.run("kill", str(holder))
+    shelf.guest.call("kill", str(holder))
     assert after != before
     done = f"pulled out (said after {lost.at_s - began_s:.1f} s) and plugged in: {before}, {after}"
     shelf.record("back with another number", done, readings, back.at_s - plugged_s)

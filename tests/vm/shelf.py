@@ -16,7 +16,8 @@ from tests.vm.results import WITHIN_BPM, Row, error_bpm
 # The face is confirmed more rarely than by default: an emulated processor needs half a second for
 # it, as long as for twenty frames, where a real one needs as long as for one.
 CONFIG = """[face.tracker]
-detect_every_s = 2.0
+detect_every_s = 5.0
+still_every_s = 5.0
 [source]
 spec = "{spec}"
 [source.capture]
