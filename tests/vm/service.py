@@ -58,14 +58,14 @@ def test_out_of_memory(shelf: Shelf, camera: UsbCamera) -> None:
     limit = ["systemctl", "set-property", "--runtime", "hrd.service"]
     began_s = shelf.guest.now_s()
     try:
-        shelf.guest.run(*limit, "MemoryMax=40M", "MemorySwapMax=0")
+        shelf.guest.run(*limit, "MemoryMax=16M", "MemorySwapMax=0")
         shelf.await_(lambda: "oom-kill" in shelf.journal("-b"), "the kernel kills it", 90.0)
     finally:
         shelf.guest.run(*limit, "MemoryMax=infinity", "MemorySwapMax=infinity")
     mended_s = shelf.guest.now_s()
     back = shelf.bpm(mended_s, 180.0)
     readings = shelf.guest.since(began_s, back.at_s)
-    done = "MemoryMax=40M until the kernel has killed it"
+    done = "MemoryMax=16M until the kernel has killed it"
     shelf.record("out of memory", done, readings, back.at_s - mended_s)
 
 
