@@ -199,6 +199,7 @@ class PulseStage:
         self.cuts_s.append(time_s)
         del self.cuts_s[:-MAX_CUTS]
         self.reset()
+        self._gate.begin_anew()
         self._last_reading = None
         self._whole.begin_anew()
 

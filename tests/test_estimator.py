@@ -529,6 +529,23 @@ def test_a_leap_is_held_back_until_three_readings_agree() -> None:
     assert not gate.allows(60.0, 0.9, 10.0)
 
 
+def test_after_a_cut_twice_as_many_readings_must_be_sure() -> None:
+    gate = PublishGate(0.8)
+    assert gate.allows(70.0, 0.95, 0.0)
+    gate.begin_anew()
+    gate.reset()
+    assert not gate.allows(90.0, 0.99, 1.0)
+    assert gate.why.startswith("to begin after a cut, 2 in a row of 0.94 are needed, or 4 in")
+    assert not gate.allows(90.0, 0.93, 2.0)
+    assert not gate.allows(90.0, 0.95, 3.0)
+    assert gate.allows(90.0, 0.81, 4.0), "the fourth"
+    gate.refuse()
+    assert gate.allows(90.0, 0.95, 5.0), "the cut was long ago"
+    gate.begin_anew()
+    gate.reset()
+    assert [gate.allows(90.0, 0.95, 7.0 + k) for k in range(2)] == [False, True]
+
+
 def test_after_a_long_silence_there_is_nothing_to_leap_from() -> None:
     gate = PublishGate(0.8)
     assert gate.allows(70.0, 0.99, 0.0)

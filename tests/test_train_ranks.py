@@ -48,5 +48,5 @@ def test_two_processes_find_the_gradient_of_one(tmp_path):
             size = float(value.abs().max())
             assert size > 0.0 or name.endswith("bias"), (step, name)
             apart = float((value - theirs[name]).abs().max())
-            assert apart <= 1e-4 * max(size, 1e-3), (step, name, apart, size)
+            assert apart <= 1e-3 * max(size, 1e-3), (step, name, apart, size)
     assert np.isfinite([float(value.abs().max()) for value in one[-1].values()]).all()

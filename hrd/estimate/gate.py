@@ -19,7 +19,8 @@ class PublishGate:
 
     Once readings flow, they go on while their confidence is at least ``min_confidence``. To begin,
     one must be surer than that (at the default of 0.8: 0.94), or two in a row must have it: what
-    looks like a pulse for a second is often none. One that leaps from the last
+    looks like a pulse for a second is often none. After a cut (``begin_anew``) twice as many are
+    needed: where pictures are damaged there are more to come. One that leaps from the last
     published rate is held back until three in a row agree: then it was the last published one that
     was wrong, or the heart did what hearts hardly do. A ``min_confidence`` of 0 lets all through.
     """
@@ -27,6 +28,7 @@ class PublishGate:
     def __init__(self, min_confidence: float) -> None:
         self._least = min_confidence
         self._sure = 1.0 - _SURE * (1.0 - min_confidence)
+        self._cut = False
         self.reset()
 
     @property
@@ -38,15 +40,19 @@ class PublishGate:
         """Another face, or another stream."""
         self._why = ""
         self._open = False
-        self._good = 0
+        self._good = self._surely = 0
         self._bpm: Optional[float] = None
         self._said_s = 0.0
         self._held: List[float] = []
 
+    def begin_anew(self) -> None:
+        """The stream was cut in its middle."""
+        self._cut = True
+
     def refuse(self) -> None:
         """There was nothing to publish: what comes next has to begin again."""
         self._open = False
-        self._good = 0
+        self._good = self._surely = 0
 
     def allows(self, bpm: float, confidence: float, time_s: float) -> bool:
         """May this reading be published now?"""
@@ -57,16 +63,23 @@ class PublishGate:
             self._why = f"confidence under {self._least:g}"
             self.refuse()
             return False
-        if not self._open:
-            self._good += 1
-            self._open = self._good >= _START_READINGS or confidence >= self._sure
-        if not self._open:
-            self._why = (
-                f"to begin, one confidence of {self._sure:.2f} is needed, or {_START_READINGS} in a"
-                f" row of {self._least:.2f}"
-            )
+        if not self._open and not self._may_begin(confidence):
             return False
+        self._open, self._cut = True, False
         return self._is_no_leap(bpm, time_s)
+
+    def _may_begin(self, confidence: float) -> bool:
+        self._good += 1
+        self._surely = self._surely + 1 if confidence >= self._sure else 0
+        sure, good = (2, 2 * _START_READINGS) if self._cut else (1, _START_READINGS)
+        if self._surely >= sure or self._good >= good:
+            return True
+        asked, verb = (f"{sure} in a row", "are") if sure > 1 else ("one confidence", "is")
+        self._why = (
+            f"to begin{' after a cut' * self._cut}, {asked} of {self._sure:.2f} {verb} needed, or "
+            f"{good} in a row of {self._least:.2f}"
+        )
+        return False
 
     def _is_no_leap(self, bpm: float, time_s: float) -> bool:
         recent = self._bpm is not None and time_s - self._said_s <= _MEMORY_S
