@@ -36,8 +36,10 @@ def test_two_processes_share_the_batch_of_one():
 
 def test_two_processes_find_the_gradient_of_one(tmp_path):
     """Of reference and teacher alike, so that weights stay together step by step."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = [*launch, "-m", "tests.ranks_help", str(tmp_path / "two")]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    # --standalone, but without the name localhost, which a bare system does not know
+    here = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
+    command = [*launch, *here, "-m", "tests.ranks_help", str(tmp_path / "two")]
     subprocess.run(command, cwd=ROOT, check=True, timeout=300)
     two = torch.load(tmp_path / "two")
     one = gradients(str(tmp_path / "one"))

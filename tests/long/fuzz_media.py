@@ -190,7 +190,7 @@ class Worker:
             return {"crashed": self.process.wait(5)}
         answer: Dict[str, Any] = json.loads(line)
         self.count += 1
-        if self.count == 20:  # what is made once is made by now
+        if self.count == BATCH:  # what is made once, and the largest film, are made by now
             self.first = answer
         return answer
 
