@@ -291,7 +291,7 @@ class PulseStage:
         self._gate.refuse()
         if self.quality.frozen():
             return self._refuse(time_s, State.NO_CAMERA, Reason.CAMERA_LOST)
-        reason = self.quality.verdict(self._fps())
+        reason = self._verdict()
         if reason is not None:
             return self._refuse(time_s, State.UNSURE, reason)
         return self._judge_unread(time_s)
@@ -303,7 +303,7 @@ class PulseStage:
         estimate = self._estimator.estimate()
         if estimate is not None and self._on_estimate is not None:
             self._on_estimate(time_s, estimate)
-        reason = self.quality.verdict(self._fps(), self.rate.silent_share())
+        reason = self._verdict()
         snr = estimate.snr_db if estimate is not None else None
         if reason is not None:
             self._gate.refuse()
@@ -322,6 +322,10 @@ class PulseStage:
             snr_db=estimate.snr_db,
             fps=self._fps(),
         )
+
+    def _verdict(self) -> Optional[Reason]:
+        """What speaks against a pulse in the pictures, and in how they came."""
+        return self.quality.verdict(self._fps(), self.rate.silent_share())
 
     def _refuse(
         self, time_s: float, state: State, reason: Reason, snr_db: Optional[float] = None

@@ -71,7 +71,8 @@ class PublishGate:
     def _may_begin(self, confidence: float) -> bool:
         self._good += 1
         self._surely = self._surely + 1 if confidence >= self._sure else 0
-        sure, good = (2, 2 * _START_READINGS) if self._cut else (1, _START_READINGS)
+        sure = 2 if self._cut else 1
+        good = sure * _START_READINGS
         if self._surely >= sure or self._good >= good:
             return True
         asked, verb = (f"{sure} in a row", "are") if sure > 1 else ("one confidence", "is")

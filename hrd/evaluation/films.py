@@ -8,18 +8,17 @@ known.
 from __future__ import annotations
 
 import csv
-from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Deque, Dict, Iterator, List, Optional
+from typing import Dict, Iterator, List, Optional
 
 import cv2
 import numpy as np
 
 from hrd.evaluation.layouts import video_frames
 from hrd.evaluation.recording import DataError, Entry, Recording, Reference
-from hrd.sim.lens import CodecConfig, encode
+from hrd.sim.lens import CodecConfig, encode_frames
 from hrd.types import Frame
 
 TABLE = "films.csv"
@@ -143,25 +142,24 @@ def load(film: Film, way: str) -> Recording:
 
 def stored_again(path: Path, recorder: Recorder) -> Iterator[Frame]:
     """A film's frames as the recorder would have stored them, at their own times."""
-    waiting: Deque[Frame] = deque()
     size = (recorder.width_px, recorder.height_px)
 
-    def pictures() -> Iterator[np.ndarray]:
-        for frame in at_most(video_frames(path), recorder.fps):
-            waiting.append(frame)
-            yield cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
+    def shrunk(frame: Frame) -> Frame:
+        return replace(frame, image=cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA))
 
-    for index, image in enumerate(encode(pictures(), recorder.codec(), recorder.fps)):
-        yield replace(waiting.popleft(), image=image, index=index)
+    frames = at_most(video_frames(path), recorder.fps)
+    return encode_frames(map(shrunk, frames), recorder.codec(), recorder.fps)
 
 
 def at_most(frames: Iterator[Frame], fps: float) -> Iterator[Frame]:
     """Those of the frames that a camera of ``fps`` pictures a second would have taken."""
     next_s: Optional[float] = None
+    taken = 0
     for frame in frames:
         if next_s is not None and frame.time_s < next_s - 1e-6:
             continue
-        next_s = frame.time_s if next_s is None else next_s
         # a clock of its own; after a hole it begins anew
-        next_s = next_s + 1.0 / fps if next_s + 1.0 / fps > frame.time_s else frame.time_s + 1 / fps
-        yield frame
+        due_s = (frame.time_s if next_s is None else next_s) + 1.0 / fps
+        next_s = due_s if due_s > frame.time_s else frame.time_s + 1.0 / fps
+        yield replace(frame, index=taken)
+        taken += 1

@@ -92,7 +92,7 @@ def _methods(report: Dict[str, Any]) -> str:
         what = method.get("paper", "")
         if "sha256" in method:
             what = f"model {method['model']}, sha256 {method['sha256'][:12]}"
-        rows.append([name, method["engine"], _count(method.get("params")), what])
+        rows.append([name, method["engine"], count(method.get("params")), what])
     return _table(["method", "engine", "parameters", "what it is"], rows)
 
 
@@ -127,9 +127,9 @@ def _recording_table(recordings: Sequence[Dict[str, Any]]) -> str:
     rows = []
     for one in shown:
         name = one["recording"] + (" (drawn)" if one.get("drawn") else "")
-        row = [name, f"{one['seconds']:g}", _number(one.get("reference_bpm"), 1)]
-        row += [_number(one["methods"][method].get("mae")) for method in methods]
-        row += [_percent(one["methods"][method].get("published")) for method in live]
+        row = [name, f"{one['seconds']:g}", number(one.get("reference_bpm"), 1)]
+        row += [number(one["methods"][method].get("mae")) for method in methods]
+        row += [percent(one["methods"][method].get("published")) for method in live]
         rows.append(row)
     rest = len(recordings) - len(shown)
     more = f" The other {rest} are in recordings.csv (`--out`)." if rest else ""
@@ -150,11 +150,11 @@ def _window_table(figures: Dict[str, Any]) -> str:
                 str(one["missing"]),
                 _with(one.get("mae"), interval.get("mae")),
                 _with(one.get("rmse"), interval.get("rmse")),
-                _number(one.get("peak", {}).get("mae")),
+                number(one.get("peak", {}).get("mae")),
                 _with(one.get("mape"), interval.get("mape"), 1),
                 _with(one.get("pearson"), interval.get("pearson")),
                 _with(one.get("snr_db"), interval.get("snr_db"), 1),
-                _percent(one.get("within_5")),
+                percent(one.get("within_5")),
             ]
         )
     head = [
@@ -176,7 +176,7 @@ def _band_table(bands: Dict[str, Any]) -> str:
     names = list(bands)
     methods = list(next(iter(bands.values())))
     head = ["method"] + [f"{name} bpm (n={_most(bands[name])})" for name in names]
-    rows = [[m] + [_number(bands[name][m].get("mae")) for name in names] for m in methods]
+    rows = [[m] + [number(bands[name][m].get("mae")) for name in names] for m in methods]
     return (
         f"### MAE by reference heart rate, windows of {MAIN_WINDOW_S:g} s\n\n{_table(head, rows)}"
     )
@@ -196,18 +196,18 @@ def _group_table(name: str, split: Dict[str, Any]) -> str:
                     method,
                     value,
                     str(ungated["n"]),
-                    _number(ungated.get("mae")),
+                    number(ungated.get("mae")),
                     _signed(ungated.get("bias")),
                     str(gated.get("published", _ABSENT)),
-                    _number(gated.get("mae")),
+                    number(gated.get("mae")),
                     _signed(gated.get("bias")),
-                    _percent(gated.get("rejection_rate")),
+                    percent(gated.get("rejection_rate")),
                 ]
             )
         gap = one["gap_mae"]
         if gap:
-            worst = ["**gap worst - best**", "", _number(gap.get("ungated")), "", ""]
-            rows.append([method, *worst, _number(gap.get("gated")), "", ""])
+            worst = ["**gap worst - best**", "", number(gap.get("ungated")), "", ""]
+            rows.append([method, *worst, number(gap.get("gated")), "", ""])
     head = [
         "method",
         name,
@@ -227,7 +227,7 @@ def _group_table(name: str, split: Dict[str, Any]) -> str:
 
 def _false_table(name: str, split: Dict[str, Any]) -> str:
     rows = [
-        [method, value, str(gated["seconds"]), str(gated["published"]), _percent(share)]
+        [method, value, str(gated["seconds"]), str(gated["published"]), percent(share)]
         for method, one in split.items()
         for value, figures in one["values"].items()
         for gated in [figures.get("gated")]
@@ -246,12 +246,12 @@ def _live_table(live: Dict[str, Any], report: Dict[str, Any]) -> str:
             [
                 method,
                 str(one["seconds"]),
-                _percent(one.get("coverage")),
-                _percent(one.get("coverage_settled")),
-                _number(one.get("mae")),
-                _percent(one.get("right_of_published")),
-                _number(one["calibration"].get("ece"), 3),
-                f"{_number(first.get('median'), 1)} / {_number(first.get('p95'), 1)}",
+                percent(one.get("coverage")),
+                percent(one.get("coverage_settled")),
+                number(one.get("mae")),
+                percent(one.get("right_of_published")),
+                number(one["calibration"].get("ece"), 3),
+                f"{number(first.get('median'), 1)} / {number(first.get('p95'), 1)}",
             ]
         )
     head = [
@@ -281,13 +281,13 @@ def _following_table(live: Dict[str, Any]) -> str:
         figures = one["following"]
         row = [
             method,
-            _number(figures.get("mae_now")),
-            _number(figures.get("largest_jump_bpm"), 1),
-            _percent(figures.get("good_by_15_s")),
+            number(figures.get("mae_now")),
+            number(figures.get("largest_jump_bpm"), 1),
+            percent(figures.get("good_by_15_s")),
         ]
         if stepped:
             settled = figures.get("settled_s", {})
-            times = [_number(settled.get(key), 1) for key in ("median", "p90")]
+            times = [number(settled.get(key), 1) for key in ("median", "p90")]
             row.append(" / ".join(times))
         rows.append(row)
     if all(row[1] == _ABSENT for row in rows):
@@ -315,8 +315,8 @@ def _under_the_paper(section: Dict[str, Any], report: Dict[str, Any]) -> str:
             if not one.get("n"):
                 continue
             params = report["methods"][method].get("params")
-            values = [_number(one["peak"]["mae"], 4), _number(one["peak"]["rmse"], 4)]
-            rows.append([f"**{method}**", _count(params), *values, f"this run, {where}"])
+            values = [number(one["peak"]["mae"], 4), number(one["peak"]["rmse"], 4)]
+            rows.append([f"**{method}**", count(params), *values, f"this run, {where}"])
     others = [
         [row.method, row.trained_on, f"{row.mae:g}", "rPPG-Toolbox and others"]
         for row in TOOLBOX_UBFC
@@ -333,7 +333,7 @@ def _under_the_paper(section: Dict[str, Any], report: Dict[str, Any]) -> str:
 
 def _published_row(row: Published, source: str) -> List[str]:
     rmse = _ABSENT if row.rmse is None else f"{row.rmse:g}"
-    return [row.method, _count(row.params), f"{row.mae:g}", rmse, source]
+    return [row.method, count(row.params), f"{row.mae:g}", rmse, source]
 
 
 def _pattern() -> str:
@@ -361,7 +361,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), rule] + [line(row) for row in rows])
 
 
-def _number(value: Optional[float], digits: int = 2) -> str:
+def number(value: Optional[float], digits: int = 2) -> str:
+    """As a cell of a table."""
     return _ABSENT if value is None else f"{value:.{digits}f}"
 
 
@@ -369,11 +370,13 @@ def _signed(value: Optional[float]) -> str:
     return _ABSENT if value is None else f"{value:+.2f}"
 
 
-def _percent(value: Optional[float]) -> str:
+def percent(value: Optional[float]) -> str:
+    """A share (0..1) as a cell of a table."""
     return _ABSENT if value is None else f"{100.0 * value:.1f} %"
 
 
-def _count(value: Optional[int]) -> str:
+def count(value: Optional[int]) -> str:
+    """As a cell of a table."""
     return _ABSENT if value is None else f"{value:,}"
 
 

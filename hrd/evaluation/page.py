@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Sequence
 
-from hrd.evaluation.markdown import titled
+from hrd.evaluation.markdown import count, number, percent, titled
 from hrd.evaluation.summary import ALL, MAIN_WINDOW_S
 from hrd.htmlpage import html_page
 
@@ -51,14 +51,10 @@ def _row(section: Dict[str, Any], method: str) -> List[str]:
     return [
         "together" if name == ALL and section["name"] else name,
         method,
-        _number(windows.get("mae"), "{:.2f}"),
-        _number(live.get("seconds"), "{:d}"),
-        _number(live.get("coverage"), "{:.0%}"),
-        _number(live.get("right_of_published"), "{:.1%}"),
-        _number(calibration.get("ece") if calibration.get("n") else None, "{:.3f}"),
-        _number(first.get("median"), "{:.1f}"),
+        number(windows.get("mae")),
+        count(live.get("seconds")),
+        percent(live.get("coverage")),
+        percent(live.get("right_of_published")),
+        number(calibration.get("ece") if calibration.get("n") else None, 3),
+        number(first.get("median"), 1),
     ]
-
-
-def _number(value: Optional[Any], form: str) -> str:
-    return form.format(value) if value is not None else "-"

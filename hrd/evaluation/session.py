@@ -60,32 +60,29 @@ def make_plan(choice: Choice) -> Plan:
     elif choice.layout == PAINTED:
         plan = _painted(choice)
     else:
-        for name, value in (("difficulty", choice.difficulties), ("clips", choice.clips)):
-            if value is not None:
-                raise UsageError(f"--{name} is for the layouts testset and painted only")
-        if choice.where is None:
-            raise UsageError(f"{choice.layout} needs the directory that the data set is in")
-        if choice.layout == FILMS:
-            return _limited(_films(choice.where, choice.recompress), choice.limit)
-        layout = LAYOUTS[choice.layout]
-        entries = find_recordings(layout, expand(choice.where))
-        plan = Plan(layout.name, layout.title, entries, simulated=layout.name == SIMULATED)
-    return _limited(plan, choice.limit)
-
-
-def _limited(plan: Plan, limit: Optional[int]) -> Plan:
-    if limit is None:
+        plan = _recordings(choice)
+    if choice.limit is None:
         return plan
-    if limit < 1:
-        raise UsageError(f"--limit {limit} leaves nothing to evaluate")
-    return replace(plan, entries=plan.entries[:limit])
+    if choice.limit < 1:
+        raise UsageError(f"--limit {choice.limit} leaves nothing to evaluate")
+    return replace(plan, entries=plan.entries[: choice.limit])
 
 
-def _films(where: str, recompress: bool) -> Plan:
+def _recordings(choice: Choice) -> Plan:
     from hrd.evaluation import films
 
-    folder = expand(where)
-    return Plan(FILMS, f"the films of {folder.name}", films.entries(folder, recompress))
+    for name, value in (("difficulty", choice.difficulties), ("clips", choice.clips)):
+        if value is not None:
+            raise UsageError(f"--{name} is for the layouts testset and painted only")
+    if choice.where is None:
+        raise UsageError(f"{choice.layout} needs the directory that the data set is in")
+    folder = expand(choice.where)
+    if choice.layout == FILMS:
+        entries = films.entries(folder, choice.recompress)
+        return Plan(FILMS, f"the films of {folder.name}", entries)
+    layout = LAYOUTS[choice.layout]
+    entries = find_recordings(layout, folder)
+    return Plan(layout.name, layout.title, entries, simulated=layout.name == SIMULATED)
 
 
 def _test_set(choice: Choice) -> Plan:

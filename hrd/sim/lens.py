@@ -6,12 +6,15 @@ the clip's own random numbers, so a seed always gives the same video.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Dict, Iterable, Iterator, List, Optional
+from typing import Deque, Dict, Iterable, Iterator, List, Optional
 
 import cv2
 import numpy as np
+
+from hrd.types import Frame
 
 _BANK_PX = 1024
 _BANK_MARGIN_PX = 64
@@ -167,6 +170,19 @@ def encode(frames: Iterable[np.ndarray], config: CodecConfig, fps: float) -> Ite
         return _video(frames, config, fps)
     kinds = ", ".join(["raw", "yuv420", "jpeg", *VIDEO_ENCODERS])
     raise ValueError(f"codec {config.kind!r} is not one of {kinds}")
+
+
+def encode_frames(frames: Iterable[Frame], config: CodecConfig, fps: float) -> Iterator[Frame]:
+    """``encode`` of frames that keep their times."""
+    waiting: Deque[Frame] = deque()
+
+    def pictures() -> Iterator[np.ndarray]:
+        for frame in frames:
+            waiting.append(frame)
+            yield frame.image
+
+    for image in encode(pictures(), config, fps):
+        yield replace(waiting.popleft(), image=image)
 
 
 def _yuv420(frame: np.ndarray) -> np.ndarray:

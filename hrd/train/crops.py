@@ -27,7 +27,7 @@ from hrd.evaluation.replay import track
 from hrd.face.detect import FaceDetector, open_detector
 from hrd.face.options import TrackerConfig
 from hrd.files import written_whole
-from hrd.sim.lens import encode
+from hrd.sim.lens import encode_frames
 from hrd.train.cameras import sample_codec
 from hrd.train.shards import CROP_SCALE
 from hrd.types import MODEL_FS_HZ, Frame, RoiChunk, RoiFrame
@@ -243,18 +243,15 @@ def _recoded(
     config = sample_codec(np.random.default_rng(seed), RECODE_SHARES)
 
     def again() -> Iterator[Frame]:
-        waiting: List[Frame] = []
-
-        def pictures() -> Iterator[np.ndarray]:
-            for frame in frames():
-                waiting.append(frame)
-                height, width = (side - side % 2 for side in frame.image.shape[:2])
-                yield np.ascontiguousarray(frame.image[:height, :width])
-
-        for picture in encode(pictures(), config, MODEL_FS_HZ):
-            yield replace(waiting.pop(0), image=picture)
+        return encode_frames(map(_even, frames()), config, MODEL_FS_HZ)
 
     return again
+
+
+def _even(frame: Frame) -> Frame:
+    """Without a last line or column that video codecs cannot take."""
+    height, width = (side - side % 2 for side in frame.image.shape[:2])
+    return replace(frame, image=np.ascontiguousarray(frame.image[:height, :width]))
 
 
 def _write(

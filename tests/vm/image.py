@@ -13,12 +13,12 @@ import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List
 
-from tests.vm import initramfs, packages
+from tests.vm import initramfs, packages, wheels
 from tests.vm.initramfs import make_initramfs
 from tests.vm.machines import AMD64, Machine
 from tests.vm.packages import Archive, bootstrap
+from tests.vm.wheels import compile_all, install_wheels
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = "systemd,systemd-sysv,udev,dbus,kmod,passwd,procps,psmisc,python3,python3-venv,v4l-utils"
@@ -57,7 +57,7 @@ def recipe(machine: Machine) -> str:
     """Changes whenever an image made now would be another."""
     parts = [machine.arch, machine.kernel, machine.wheel_platform]
     parts.append((ROOT / "constraints" / f"{machine.constraints}.txt").read_text())
-    for module in (__file__, packages.__file__, initramfs.__file__):
+    for module in (__file__, packages.__file__, initramfs.__file__, wheels.__file__):
         parts.append(Path(str(module)).read_text())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -145,19 +145,11 @@ def _install_dependencies(machine: Machine, root: Path) -> None:
         for bundled in (root / "usr" / "share" / "python-wheels").glob("pip-*.whl"):
             with zipfile.ZipFile(bundled) as files:
                 files.extractall(site)
-    wheels = cache() / "wheels" / machine.constraints
+    kept = cache() / "wheels" / machine.constraints
     constraints = ROOT / "constraints" / f"{machine.constraints}.txt"
-    pip: List[str] = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq"]
-    where = ["--only-binary=:all:", "--python-version=3.11", "--implementation=cp"]
-    where += [f"--platform=manylinux2014_{machine.wheel_platform}"]
-    where += [f"--platform=manylinux_2_{n}_{machine.wheel_platform}" for n in range(17, 37)]
-    wanted = ["--no-deps", "-r", str(constraints)]
-    subprocess.run([*pip, "download", *where, "-d", str(wheels), *wanted], check=True)
-    local = ["--no-index", f"--find-links={wheels}", "--no-compile", f"--target={site}"]
-    subprocess.run([*pip, "install", *where, *local, *wanted], check=True)
+    install_wheels(machine, site, kept, ["-r", str(constraints)])
     shutil.rmtree(site / "bin", ignore_errors=True)
-    compiling = ["-m", "compileall", "-q", "-s", str(root), "-p", "/", str(site)]
-    subprocess.run([sys.executable, *compiling], stdout=subprocess.DEVNULL)
+    compile_all(site, root, "/")
 
 
 def _settings(root: Path) -> None:

@@ -6,8 +6,6 @@ The controller's end of a serial line is a UNIX socket here, which bumble connec
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import List
 
@@ -15,6 +13,7 @@ from tests.vm.guest import Guest
 from tests.vm.image import cache, make_disk
 from tests.vm.machines import Machine
 from tests.vm.packages import Archive
+from tests.vm.wheels import compile_all, install_wheels
 
 _PACKAGES = ("bluez", "libasound2", "libdw1", "libelf1", "libglib2.0-0")
 """BlueZ and those libraries of it that the image lacks."""
@@ -52,17 +51,9 @@ def make_radio_disk(machine: Machine, wheel: Path, folder: Path) -> Path:
     for package in _PACKAGES:
         archive.unpack(package, files / "root")
     site = files / "site"
-    pip: List[str] = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq"]
-    where = ["--only-binary=:all:", "--python-version=3.11", "--implementation=cp"]
-    where += [f"--platform=manylinux2014_{machine.wheel_platform}"]
-    where += [f"--platform=manylinux_2_{n}_{machine.wheel_platform}" for n in range(17, 37)]
-    wheels = cache() / "wheels" / f"{machine.constraints}-radio"
-    wanted = ["--no-deps", *_PYTHON]
-    subprocess.run([*pip, "download", *where, "-d", str(wheels), *wanted], check=True)
-    local = ["--no-index", f"--find-links={wheels}", "--no-compile", f"--target={site}"]
-    subprocess.run([*pip, "install", *where, *local, *wanted, str(wheel)], check=True)
-    compiling = ["-m", "compileall", "-q", "-s", str(files), "-p", AT, str(site)]
-    subprocess.run([sys.executable, *compiling], stdout=subprocess.DEVNULL)
+    kept = cache() / "wheels" / f"{machine.constraints}-radio"
+    install_wheels(machine, site, kept, _PYTHON, [str(wheel)])
+    compile_all(site, files, AT)
     disk = folder / "radio.img"
     make_disk(files, disk, DISK_MB)
     return disk
